@@ -1,0 +1,282 @@
+"""The broadcaster's HTTP side: the SSE streams, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+from cdc.config import Config
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from broadcaster import request as requests
+from broadcaster.connection import Connection
+from broadcaster.errors import RequestError
+from broadcaster.hub import Hub
+from broadcaster.metrics import Metrics
+from broadcaster.openapi import openapi
+from broadcaster.outbox import Outbox
+from broadcaster.predicate import Node, conjunction
+from broadcaster.query import QueryLimits, parse_where
+from broadcaster.rules import read_predicate
+from broadcaster.sse import Cursor, parse_cursor, retry
+from broadcaster.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "private, no-cache, no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+_MAX_LINE_BYTES = 64 * 1024
+_RETRY_MS = (1_000, 4_000)
+_RETRY_AFTER_SECONDS = "2"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class App:
+    """The routes. `readiness` gives the report of /readyz, whose key `ready` decides the status."""
+
+    def __init__(
+        self,
+        config: Config,
+        hub: Hub,
+        metrics: Metrics,
+        registry: CollectorRegistry,
+        readiness: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._config = config
+        self._hub = hub
+        self._metrics = metrics
+        self._registry = registry
+        self._readiness = readiness
+        self._limits = config.limits
+        self._query_limits = QueryLimits(
+            self._limits.where_depth, self._limits.where_conditions, self._limits.in_items
+        )
+        self._connections: set[Connection] = set()
+        self._closing = False
+
+    def web_app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[self._middleware], client_max_size=self._limits.request_bytes)
+        stream = "/v1/api/{project}/realtime"
+        app.router.add_get(stream + "/{database}/{collection}", self._get_one, allow_head=False)
+        app.router.add_get(stream, self._get_many, allow_head=False)
+        app.router.add_post(stream, self._post_many)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._get_metrics)
+        app.router.add_get("/v1/openapi.json", self._openapi)
+        app.on_shutdown.append(self._shutdown)
+        return app
+
+    def runner(self, app: web.Application) -> web.AppRunner:
+        """The application's runner, with the limits that aiohttp itself enforces."""
+        return web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=2,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
+        )
+
+    # -- streams ----------------------------------------------------------------------------------------------
+
+    async def _get_one(self, request: web.Request) -> web.StreamResponse:
+        info = request.match_info
+        wanted = requests.single(info["database"], info["collection"], request.query)
+        return await self._stream(request, [wanted], request.query.get("cursor"))
+
+    async def _get_many(self, request: web.Request) -> web.StreamResponse:
+        text = request.query.get("subscriptions")
+        if text is None:
+            raise RequestError("bad_request", "is missing: a JSON list of subscriptions", "$.subscriptions")
+        wanted, cursor = requests.many(text, "$.subscriptions")
+        return await self._stream(request, wanted, request.query.get("cursor", cursor))
+
+    async def _post_many(self, request: web.Request) -> web.StreamResponse:
+        wanted, cursor = requests.many(await request.read())
+        return await self._stream(request, wanted, cursor)
+
+    async def _stream(
+        self, request: web.Request, wanted: list[requests.Wanted], cursor_given: str | None
+    ) -> web.StreamResponse:
+        limits = self._limits
+        if self._closing:
+            raise RequestError("shutting_down", "the server is about to stop; reconnect")
+        if len(self._connections) >= limits.connections:
+            raise RequestError("too_many_connections", f"at most {limits.connections} (connections)")
+        if request.match_info["project"] != self._config.id:
+            raise RequestError("unknown_project", f"no project {request.match_info['project']!r} here")
+        if len(wanted) > limits.subscriptions_per_connection:
+            raise RequestError(
+                "too_many_subscriptions",
+                f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
+            )
+        nodes = [self._authorize(one) for one in wanted]
+        text = request.headers.get("Last-Event-ID") or cursor_given
+        cursor = (parse_cursor(text) or Cursor()) if text else None
+
+        response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
+        is_chunked = request.version >= (1, 1)
+        if is_chunked:
+            response.enable_chunked_encoding()
+        writer = await response.prepare(request)
+        assert writer is not None
+        await response.write(retry(random.randint(*_RETRY_MS)))
+        if request.transport is None:
+            return response
+        outbox = Outbox(
+            request.transport,
+            writer,
+            is_chunked=is_chunked,
+            limit=limits.unsent_bytes,
+            on_evict=self._evicted,
+        )
+        connection = Connection(
+            outbox, {one.database: self._hub.feeds[one.database] for one in wanted}, self._metrics
+        )
+        for one, node in zip(wanted, nodes, strict=True):
+            connection.subscriptions[one.id] = Subscription(
+                one.id,
+                self._hub.feeds[one.database].intern(one.collection, node),
+                connection,
+                skip_initial=one.skip_initial,
+                hold_limit=limits.hold_bytes,
+            )
+        await self._serve(connection, cursor)
+        if not request.transport or request.transport.is_closing():
+            return response
+        await response.write_eof()
+        return response
+
+    async def _serve(self, connection: Connection, cursor: Cursor | None) -> None:
+        """Run the connection until either side closes it."""
+        self._connections.add(connection)
+        self._count()
+        closed = connection.outbox.closed
+        heartbeat = self._limits.heartbeat
+        pause = random.uniform(heartbeat / 2, heartbeat)
+        try:
+            self._hub.start(connection, list(connection.subscriptions.values()), cursor)
+            while not closed.is_set():
+                try:
+                    async with asyncio.timeout(pause):
+                        await closed.wait()
+                except TimeoutError:
+                    connection.progress()
+                pause = heartbeat
+        finally:
+            self._hub.stop(connection)
+            self._connections.discard(connection)
+            self._count()
+
+    def _authorize(self, one: requests.Wanted) -> Node:
+        """The predicate of what the client wants and may read. Raises RequestError."""
+        database = self._config.databases.get(one.database)
+        if database is None or one.database not in self._hub.feeds:
+            known = ", ".join(self._hub.feeds) or "none"
+            raise RequestError(
+                "unknown_database", f"no live database {one.database!r}; there is {known}", f"{one.path}.db"
+            )
+        collection = database.collections.get(one.collection)
+        if collection is None:
+            raise RequestError(
+                "unknown_collection",
+                f"`{one.database}` has no collection {one.collection!r}",
+                f"{one.path}.col",
+            )
+        if not collection.is_realtime:
+            raise RequestError(
+                "not_realtime",
+                f"{one.collection!r} is not live: set `isRealtimeEnabled: true` in the configuration",
+                f"{one.path}.col",
+            )
+        allowed = read_predicate(collection.rules, database.default_rules, {})
+        return conjunction(parse_where(one.where, self._query_limits, f"{one.path}.where"), allowed)
+
+    def _evicted(self) -> None:
+        self._metrics.evictions.labels("slow_reader").inc()
+
+    def _count(self) -> None:
+        self._metrics.connections.set(len(self._connections))
+        subscriptions = sum(len(connection.subscriptions) for connection in self._connections)
+        self._metrics.subscriptions.labels("false").set(subscriptions)
+
+    async def _shutdown(self, _: web.Application) -> None:
+        self._closing = True
+        for connection in list(self._connections):
+            connection.outbox.close()
+
+    # -- the rest ---------------------------------------------------------------------------------------------
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        report = self._readiness()
+        return web.json_response(report, status=200 if report["ready"] else 503)
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in self._connections))
+        return web.Response(
+            body=generate_latest(self._registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST}
+        )
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(openapi(self._config.id))
+
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        origin = request.headers.get(hdrs.ORIGIN)
+        allowed = self._config.cors_origins
+        if origin is None or not ("*" in allowed or origin in allowed):
+            return {}
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """CORS, and every refusal as JSON."""
+        if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
+            return web.Response(
+                status=204,
+                headers=self._cors(request)
+                | {
+                    "Access-Control-Allow-Methods": "GET, POST",
+                    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
+                    "Access-Control-Max-Age": "600",
+                },
+            )
+        try:
+            response = await handler(request)
+        except RequestError as error:
+            return self._refusal(request, error)
+        except web.HTTPRequestEntityTooLarge:
+            return self._refusal(
+                request,
+                RequestError(
+                    "request_too_large", f"at most {self._limits.request_bytes} bytes (requestBytes)"
+                ),
+            )
+        except web.HTTPException as error:
+            body = {"error": {"code": "bad_request", "message": f"{error.reason}: {request.path}"}}
+            return web.json_response(body, status=error.status, headers=self._cors(request))
+        if not response.prepared:
+            response.headers.update(self._cors(request))
+        return response
+
+    def _refusal(self, request: web.Request, error: RequestError) -> web.Response:
+        self._metrics.rejections.labels(error.code).inc()
+        headers = self._cors(request)
+        if error.retryable:
+            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        body = msgspec.json.encode({"error": error.body()})
+        return web.Response(body=body, status=error.status, headers=headers, content_type="application/json")

@@ -1,0 +1,111 @@
+"""Log entries as the broadcaster works on them: changes with lazily decoded rows, grouped by transaction. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from cdc.codec import decode_envelope
+
+from broadcaster.evaluate import decode_row
+from cdc.event import Entry
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Change:
+    """One row change. Rows are raw JSON (`before`, `after`; None where the event has none) and decoded once, when
+    the first predicate asks."""
+
+    __slots__ = ("_after_row", "_before_row", "after", "before", "collection", "key", "offset", "op", "types")
+
+    def __init__(
+        self,
+        offset: int,
+        collection: str,
+        op: str,
+        key: bytes,
+        before: bytes | None,
+        after: bytes | None,
+        types: dict[str, str] | None,
+    ) -> None:
+        self.offset = offset
+        self.collection = collection
+        self.op = op
+        self.key = key
+        self.before = before
+        self.after = after
+        self.types = types
+        self._before_row: Row | None = None
+        self._after_row: Row | None = None
+
+    @property
+    def before_row(self) -> Row:
+        if self._before_row is None:
+            assert self.before is not None
+            self._before_row = decode_row(self.before)
+        return self._before_row
+
+    @property
+    def after_row(self) -> Row:
+        if self._after_row is None:
+            assert self.after is not None
+            self._after_row = decode_row(self.after)
+        return self._after_row
+
+
+class Part:
+    """Consecutive changes of one transaction.
+
+    tx: the database's transaction id; identity: (tx, commit position), unique within the log's epoch;
+    time: of the commit, Unix ms.
+    """
+
+    __slots__ = ("changes", "identity", "time")
+
+    def __init__(self, identity: tuple[str, int], time: int) -> None:
+        self.identity = identity
+        self.time = time
+        self.changes: list[Change] = []
+
+    @property
+    def tx(self) -> str:
+        return self.identity[0]
+
+
+def transactions(
+    entries: Sequence[Entry], wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[Part, int, int]]:
+    """Group a chunk's entries: (part, first offset, last offset) for each transaction, in order.
+
+    Changes of unwanted collections are left out of the part, but not of the offsets. Tombstones carry nothing new.
+    """
+    part: Part | None = None
+    first = last = 0
+    for offset, collection, key, value in entries:
+        if value is None:
+            last = offset
+            continue
+        envelope = decode_envelope(value)
+        source = envelope.source
+        identity = (source.txId, source.commit_lsn)
+        if part is None or identity != part.identity:
+            if part is not None:
+                yield part, first, last
+            part, first = Part(identity, source.ts_ms), offset
+        last = offset
+        if wanted(collection):
+            before, after = envelope.before, envelope.after
+            part.changes.append(
+                Change(
+                    offset,
+                    collection,
+                    envelope.op,
+                    key,
+                    None if before is None else bytes(before),
+                    None if after is None else bytes(after),
+                    envelope.types,
+                )
+            )
+    if part is not None:
+        yield part, first, last

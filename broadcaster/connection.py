@@ -1,0 +1,139 @@
+"""One client's stream: its subscriptions, its cursor, and the order in which frames leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from broadcaster.errors import RequestError
+from broadcaster.metrics import Metrics
+from broadcaster.outbox import Outbox
+from broadcaster.sse import cursor_prefix, cursor_text, frame, initial_frames
+from broadcaster.subscription import Phase, Subscription
+
+
+class Place(Protocol):
+    """How far the stream of one database's log has been dispatched."""
+
+    epoch: str
+    place: int
+
+
+class Connection:
+    """Frames queue in `_frames` until `flush`, so that the last one of a transaction carries the cursor.
+
+    places: for each database of this connection's subscriptions, where its feed stands.
+    """
+
+    def __init__(self, outbox: Outbox, places: Mapping[str, Place], metrics: Metrics) -> None:
+        self.outbox = outbox
+        self.subscriptions: dict[str, Subscription] = {}
+        self._places = dict(sorted(places.items()))
+        self._replaying: dict[str, int] = {}
+        self._covered: set[bytes] = set()
+        self._prefix: bytes | None = None
+        self._frames: list[tuple[bytes, bytes]] = []
+        self._metrics = metrics
+
+    def cursor(self) -> bytes:
+        """Where this client stands after all frames queued so far."""
+        if self._prefix is None:
+            self._prefix = cursor_prefix(
+                {alias: place.epoch for alias, place in self._places.items()}, self._covered
+            )
+        offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
+        return cursor_text(self._prefix, offsets)
+
+    def cover(self, subscription: Subscription) -> None:
+        """From here on the cursor speaks of this subscription too."""
+        self._covered.add(subscription.digest)
+        self._prefix = None
+
+    def uncover(self, subscription: Subscription) -> None:
+        """The cursor says nothing about this subscription any more."""
+        self._covered.discard(subscription.digest)
+        self._prefix = None
+
+    def replaying(self, database: str, place: int | None) -> None:
+        """The database's frames are replayed from the log up to `place`; None: they follow the feed again."""
+        if place is None:
+            self._replaying.pop(database, None)
+        else:
+            self._replaying[database] = place
+
+    def epoch_changed(self) -> None:
+        """A log began anew: cursors are made with its new epoch."""
+        self._prefix = None
+
+    def push(self, event: bytes, data: bytes) -> None:
+        """Queue an event; nothing is sent before `flush`."""
+        self._frames.append((event, data))
+
+    def flush(self, *, with_cursor: bool = True) -> None:
+        """Send what was pushed; the last event carries the cursor."""
+        frames = self._frames
+        if not frames:
+            return
+        self._metrics.frames(frames)
+        last = frames.pop()
+        out = [frame(event, data) for event, data in frames]
+        out.append(frame(*last, self.cursor() if with_cursor else None))
+        frames.clear()
+        self.outbox.send(b"".join(out))
+
+    def progress(self) -> None:
+        """Tell where the stream stands; also the heartbeat."""
+        self.push(b"progress", b"{}")
+        self.flush(with_cursor=bool(self._covered))
+
+    def reset(self, subscription: Subscription, reason: str) -> None:
+        """Tell the client to forget this live query's rows; an initial result follows."""
+        self.uncover(subscription)
+        self.push(b"reset", b'{"id":%b,"reason":"%b"}' % (subscription.id_json, reason.encode()))
+        self.flush(with_cursor=False)
+
+    def error(self, subscription: Subscription | None, error: RequestError) -> None:
+        """Tell what is wrong, with one subscription or with the whole stream."""
+        data: dict[str, object] = {} if subscription is None else {"id": subscription.id}
+        data |= error.body()
+        self.push(b"error", msgspec.json.encode(data))
+        self.flush(with_cursor=False)
+
+    async def send_initial(self, subscription: Subscription, docs: Iterable[bytes], frame_bytes: int) -> None:
+        """Send the result in parts, no faster than the client reads."""
+        for part in initial_frames(subscription.id_json, docs, frame_bytes):
+            self._metrics.frames([(b"initial", part)])
+            self.outbox.send(part)
+            await self.outbox.drain()
+
+    def go_live(self, subscription: Subscription, ready: bytes) -> None:
+        """Queue `ready`, then what was held meanwhile; with the next `flush` the cursor covers the subscription."""
+        held = subscription.held
+        subscription.held = []
+        subscription.phase = Phase.LIVE
+        self.cover(subscription)
+        self.push(b"ready", ready)
+        for data in held:
+            self.push(b"diff", data)
+
+    def emptied(self, subscription: Subscription, docs: list[bytes], frame_bytes: int) -> None:
+        """The collection was truncated: the whole result, which is known, follows."""
+        self.push(b"reset", b'{"id":%b,"reason":"truncated"}' % subscription.id_json)
+        self.flush(with_cursor=False)
+        if not subscription.skip_initial:
+            for part in initial_frames(subscription.id_json, docs, frame_bytes):
+                self._metrics.frames([(b"initial", part)])
+                self.outbox.send(part)
+        count = None if subscription.skip_initial else len(docs)
+        self.push(b"ready", ready_data(subscription, count))
+
+
+def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
+    """The data of a `ready` event. count: rows of the initial result; None where none were sent."""
+    if resumed:
+        what = b'"resumed":true'
+    else:
+        what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
+    return b'{"id":%b,%b,"indexed":false}' % (subscription.id_json, what)

@@ -1,0 +1,275 @@
+"""Follows one database's log and dispatches every transaction to the live queries that it touches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from broadcaster.connection import Connection
+from broadcaster.evaluate import compile_predicate
+from broadcaster.evaluation import Done, Evaluation
+from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.metrics import Metrics
+from broadcaster.predicate import Node, canonical
+from broadcaster.recent import Recent
+from broadcaster.subscription import Phase, Subscription
+from cdc.errors import CursorExpired, EpochChanged, LogError
+from cdc.event import Chunk
+from cdc.log import EventLog, LogReader
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+_POLL_SECONDS = 0.01
+_LOOK_BACK = 100_000
+"""Offsets before the end that are read at start for the ids of transactions that a snapshot might not show yet."""
+
+
+class Feed:
+    """The stream of one database.
+
+    epoch, place: how far everything was dispatched; order: the database's position that this contains.
+    reached_end: whether the log was read to its end once.
+    restart: called with a live subscription and a reason when only a fresh result can serve it.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        event_log: EventLog,
+        metrics: Metrics,
+        *,
+        restart: Callable[[Subscription, str], None],
+        transaction_bytes: int,
+        frame_bytes: int,
+    ) -> None:
+        self.database = database
+        self.log = event_log
+        self.epoch = ""
+        self.place = 0
+        self.order: int | None = None
+        self.source_epoch: str | None = None
+        self.reached_end = False
+        self.recent = Recent()
+        self._metrics = metrics
+        self._restart = restart
+        self._transaction_bytes = transaction_bytes
+        self._frame_bytes = frame_bytes
+        self._queries: dict[str, LiveQuery] = {}
+        self._evaluation = Evaluation()
+        self._boundary = asyncio.Event()
+        self._waiting: set[Subscription] = set()
+
+    # -- live queries -----------------------------------------------------------------------------------------
+
+    def intern(self, collection: str, node: Node) -> LiveQuery:
+        """The live query of this meaning; equal ones are the same object while anyone subscribes to it."""
+        key = f"{self.database}\0{collection}\0{canonical(node)}"
+        query = self._queries.get(key)
+        if query is None:
+            query = self.evaluator_of(key, collection, node)
+        return query
+
+    def evaluator_of(self, key: str, collection: str, node: Node) -> LiveQuery:
+        """A live query of its own, which takes no part in the dispatch."""
+        return LiveQuery(
+            key, self.database, collection, node, compile_predicate(node), self._transaction_bytes
+        )
+
+    def attach(self, subscription: Subscription) -> None:
+        """Dispatch to this subscription from now on. Call only at a boundary."""
+        query = subscription.live_query
+        known = self._queries.setdefault(query.key, query)
+        if known is not query:
+            subscription.live_query = query = known
+        if not query.subscriptions:
+            self._evaluation.add(query)
+        query.subscriptions.add(subscription)
+        self._metrics.live_queries.set(len(self._queries))
+
+    def detach(self, subscription: Subscription) -> None:
+        """Dispatch no more to this subscription."""
+        self._waiting.discard(subscription)
+        query = subscription.live_query
+        if subscription not in query.subscriptions:
+            return
+        query.subscriptions.discard(subscription)
+        if not query.subscriptions:
+            self._evaluation.remove(query)
+            del self._queries[query.key]
+        self._metrics.live_queries.set(len(self._queries))
+
+    async def boundary(self) -> None:
+        """Wait until the feed runs and stands between two transactions; no other task has run since it did."""
+        while not self._boundary.is_set():
+            await self._boundary.wait()
+
+    async def reach(self, place: int) -> None:
+        """Wait until the feed stands at or after an offset that the log has, at a boundary."""
+        while self.place < place:
+            await asyncio.sleep(_POLL_SECONDS)
+            await self.boundary()
+
+    async def join(self, subscription: Subscription, order: int) -> None:
+        """Wait until everything that committed below `order` was dispatched."""
+        subscription.target = order
+        assert subscription.joined is not None
+        if self._boundary.is_set() and self.order is not None:
+            subscription.progress(self.order)
+        if not subscription.joined.done():
+            self._waiting.add(subscription)
+            try:
+                await subscription.joined
+            finally:
+                self._waiting.discard(subscription)
+
+    # -- the log ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the log until cancelled; says what is wrong and tries again."""
+        complaint: str | None = None
+        after: int | None = None
+        while True:
+            reader: LogReader | None = None
+            try:
+                reader, after = await self._open(after)
+                complaint = None
+                while True:
+                    for chunk in await reader.read():
+                        self._dispatch(chunk)
+                        after = self.place
+            except EpochChanged:
+                log.warning("%s: the event log was started anew; all live queries start over", self.database)
+                after = None
+                self._start_over("epoch_changed")
+            except CursorExpired:
+                log.warning(
+                    "%s: fell behind what the event log keeps; all live queries start over", self.database
+                )
+                after = None
+                self._start_over("too_far_behind")
+            except LogError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.error("%s: %s; trying again", self.database, complaint)
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                self._boundary.clear()
+                if reader is not None:
+                    await reader.close()
+
+    async def _open(self, after: int | None) -> tuple[LogReader, int | None]:
+        """A reader at `after`, or at the end after a look back at the newest transactions."""
+        while (state := await self.log.state()) is None:
+            await asyncio.sleep(0.1)
+        if after is None:
+            await self._look_back(max(state.oldest, state.newest - _LOOK_BACK), state.newest)
+            reader = await self.log.reader(state.newest)
+            self.place = state.newest
+        else:
+            reader = await self.log.reader(after)
+        if self.epoch and reader.epoch != self.epoch:
+            self.epoch = ""
+            await reader.close()
+            raise EpochChanged
+        if not self.epoch:
+            self.epoch = reader.epoch
+        if state.position is not None and after is None:
+            self.source_epoch, self.order = state.position.epoch, state.position.order
+        self._evaluation.abandon()
+        self.reached_end = True
+        self._boundary.set()
+        return reader, self.place
+
+    async def _look_back(self, start: int, end: int) -> None:
+        self.recent = Recent()
+        if start >= end:
+            return
+        reader = await self.log.reader(start)
+        try:
+            past, place = Evaluation(), start
+            while place < end:
+                for chunk in await reader.read():
+                    for done in past.run(chunk):
+                        self.recent.add(done.part.tx, done.first, done.last)
+                    place = chunk.end
+        finally:
+            await reader.close()
+
+    def _start_over(self, reason: str) -> None:
+        self.epoch = ""
+        self.order = None
+        self.reached_end = False
+        self._evaluation.abandon()
+        for query in list(self._queries.values()):
+            for subscription in list(query.subscriptions):
+                subscription.connection.epoch_changed()
+                self._lose(subscription, reason)
+
+    def _lose(self, subscription: Subscription, reason: str) -> None:
+        """What the subscription has is worth nothing; start it over, in whichever phase it is."""
+        if subscription.phase is Phase.LIVE:
+            self._restart(subscription, reason)
+        elif subscription.phase is Phase.OVERLAY:
+            subscription.overlay.broken = True
+        else:
+            subscription.make_stale(reason)
+
+    # -- dispatch ---------------------------------------------------------------------------------------------
+
+    def _dispatch(self, chunk: Chunk) -> None:
+        started = time.perf_counter()
+        for reset in chunk.resets:
+            for query in list(self._queries.values()):
+                if query.collection == reset.collection:
+                    for subscription in list(query.subscriptions):
+                        self._lose(subscription, reset.reason)
+        for done in self._evaluation.run(chunk):
+            self.recent.add(done.part.tx, done.first, done.last)
+            self.place = done.last
+            if done.outcomes:
+                self._deliver(done)
+        if self._evaluation.in_transaction:
+            self._boundary.clear()
+        else:
+            self.place = chunk.end
+            self._boundary.set()
+        if chunk.position is not None:
+            self.source_epoch, self.order = chunk.position.epoch, chunk.position.order
+            for subscription in list(self._waiting):
+                subscription.progress(self.order)
+        self._metrics.dispatched(
+            self._evaluation.take_candidates(), len(chunk.entries), time.perf_counter() - started
+        )
+
+    def _deliver(self, done: Done) -> None:
+        touched: dict[Connection, None] = {}
+        for query, outcome in done.outcomes:
+            for subscription in list(query.subscriptions):
+                if subscription.phase is Phase.LIVE:
+                    self._to_live(subscription, outcome)
+                    touched[subscription.connection] = None
+                elif subscription.phase is Phase.OVERLAY:
+                    subscription.overlay.add(outcome)
+                elif subscription.phase is Phase.SENDING:
+                    subscription.hold(outcome)
+        for connection in touched:
+            connection.flush()
+        if touched:
+            self._metrics.delivery_seconds.observe(max(0.0, time.time() - done.part.time / 1000))
+
+    def _to_live(self, subscription: Subscription, outcome: Outcome) -> None:
+        reason = outcome.reset_reason
+        if reason is not None:
+            self._restart(subscription, reason)
+        elif outcome.truncated:
+            rows: dict[bytes, bytes] = {}
+            for _, key, doc in outcome.deltas:
+                rows.pop(key, None)
+                if doc is not None:
+                    rows[key] = doc
+            subscription.connection.emptied(subscription, list(rows.values()), self._frame_bytes)
+        else:
+            subscription.connection.push(b"diff", subscription.diff(outcome))

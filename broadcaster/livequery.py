@@ -1,0 +1,145 @@
+"""One interned live query: which changes touch its result, and the frame that says so. (pure)
+
+Equal queries are one query: it is evaluated once and encoded once for all its subscribers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from broadcaster.change import Change, Part
+from broadcaster.evaluate import Predicate
+from broadcaster.predicate import Node
+
+if TYPE_CHECKING:
+    from broadcaster.subscription import Subscription
+
+Delta: TypeAlias = tuple[bytes, bytes, bytes | None]
+"""(type, key, doc): `insert` and `update` carry the row, `delete` None."""
+
+_PREFIXES = {kind: b'{"type":"%b","find":' % kind for kind in (b"insert", b"update", b"delete")}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one transaction did to a live query's result.
+
+    deltas: in the transaction's order; after the last truncate, where there was one.
+    suffix: the frame's data from `"time"` on, shared by all subscribers; what stands before it is the id.
+    truncated: the collection was emptied first.
+    uncertain: a row's old image was missing, so `deltas` say what each key is now, but not what it was.
+    overflow: the changes are more than a frame may hold; `deltas` are not all.
+    """
+
+    deltas: Sequence[Delta]
+    suffix: bytes
+    time: int
+    truncated: bool = False
+    uncertain: bool = False
+    overflow: bool = False
+
+    @property
+    def reset_reason(self) -> str | None:
+        """Why a subscriber cannot be served by a diff; None if it can."""
+        if self.overflow:
+            return "transaction_too_large"
+        if self.uncertain:
+            return "before_image_missing"
+        return None
+
+
+class LiveQuery:
+    """A query with its compiled predicate, and who subscribed to it."""
+
+    __slots__ = (
+        "_deltas",
+        "_limit",
+        "_overflow",
+        "_size",
+        "_truncated",
+        "_uncertain",
+        "collection",
+        "database",
+        "key",
+        "node",
+        "subscriptions",
+        "test",
+    )
+
+    def __init__(
+        self, key: str, database: str, collection: str, node: Node, test: Predicate, limit: int
+    ) -> None:
+        """key: the canonical form, rules included; limit: bytes of changes that one frame may hold."""
+        self.key = key
+        self.database = database
+        self.collection = collection
+        self.node = node
+        self.test = test
+        self.subscriptions: set[Subscription] = set()
+        self._limit = limit
+        self._clear()
+
+    def _clear(self) -> None:
+        self._deltas: list[Delta] = []
+        self._size = 0
+        self._truncated = self._uncertain = self._overflow = False
+
+    def apply(self, change: Change) -> bool:
+        """Judge both images of a change of this query's collection; True if the result may have changed."""
+        test, op, types = self.test, change.op, change.types
+        if op == "t":
+            self._clear()
+            self._truncated = True
+            return True
+        is_in = change.after is not None and test(change.after_row, types)
+        if op == "c":
+            if is_in:
+                self._add(b"insert", change.key, change.after)
+            return is_in
+        if op not in ("u", "d"):
+            return False
+        if change.before is None:
+            self._uncertain = True
+            if is_in:
+                self._add(b"insert", change.key, change.after)
+            else:
+                self._add(b"delete", change.key, None)
+            return True
+        if test(change.before_row, types):
+            if not is_in:
+                self._add(b"delete", change.key, None)
+            elif change.before == change.after:
+                return False
+            else:
+                self._add(b"update", change.key, change.after)
+            return True
+        if is_in:
+            self._add(b"insert", change.key, change.after)
+        return is_in
+
+    def _add(self, kind: bytes, key: bytes, doc: bytes | None) -> None:
+        self._size += len(key) + (0 if doc is None else len(doc))
+        if self._size > self._limit:
+            self._overflow = True
+            self._deltas.clear()
+        if not self._overflow:
+            self._deltas.append((kind, key, doc))
+
+    def finish(self, part: Part) -> Outcome:
+        """The transaction has ended: what it did here; the next one starts clean."""
+        suffix = b'"time":%d,"tx":"%b","changes":[%b]}' % (
+            part.time,
+            part.tx.encode(),
+            b",".join([_encode(*delta) for delta in self._deltas]),
+        )
+        outcome = Outcome(self._deltas, suffix, part.time, self._truncated, self._uncertain, self._overflow)
+        self._clear()
+        return outcome
+
+
+def _encode(kind: bytes, key: bytes, doc: bytes | None) -> bytes:
+    if doc is None:
+        return b"%b%b}" % (_PREFIXES[kind], key)
+    return b'%b%b,"doc":%b}' % (_PREFIXES[kind], key, doc)

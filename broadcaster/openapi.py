@@ -1,0 +1,123 @@
+"""The API's own description. (pure)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broadcaster.errors import CODES
+from cdc import VERSION
+
+
+def openapi(project: str) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of the streams, for this project."""
+    stream = {
+        "200": {
+            "description": "A stream of events: initial, ready, diff, progress, reset, error.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        "default": {
+            "description": "Refused.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+        },
+    }
+    cursor = [
+        _parameter("cursor", "query", "Where to resume: the last `id` received."),
+        _parameter("Last-Event-ID", "header", "The same, as EventSource sends it."),
+    ]
+    base = f"/v1/api/{project}/realtime"
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"Livetail: {project}", "version": VERSION},
+        "paths": {
+            f"{base}/{{database}}/{{collection}}": {
+                "get": {
+                    "summary": "One live query.",
+                    "parameters": [
+                        _parameter("database", "path", "The database's alias.", required=True),
+                        _parameter("collection", "path", "The collection.", required=True),
+                        _parameter("where", "query", "Conditions as JSON; all rows if missing."),
+                        _parameter("skipInitial", "query", "`true`: changes only."),
+                        _parameter("id", "query", "The live query's id in the frames; `q1` if missing."),
+                        *cursor,
+                    ],
+                    "responses": stream,
+                }
+            },
+            base: {
+                "get": {
+                    "summary": "Many live queries on one stream, for a plain EventSource.",
+                    "parameters": [
+                        _parameter("subscriptions", "query", "A JSON list of subscriptions.", required=True),
+                        *cursor,
+                    ],
+                    "responses": stream,
+                },
+                "post": {
+                    "summary": "Many live queries on one stream.",
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Request"}}},
+                    },
+                    "responses": stream,
+                },
+            },
+        },
+        "components": {
+            "schemas": {
+                "Subscription": {
+                    "type": "object",
+                    "required": ["id", "db", "col"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "id": {"type": "string"},
+                        "db": {"type": "string"},
+                        "col": {"type": "string"},
+                        "where": {"type": "object"},
+                        "options": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "properties": {"skipInitial": {"type": "boolean"}},
+                        },
+                    },
+                },
+                "Request": {
+                    "type": "object",
+                    "required": ["subscriptions"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "subscriptions": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"$ref": "#/components/schemas/Subscription"},
+                        },
+                        "cursor": {"type": "string"},
+                    },
+                },
+                "Refusal": {
+                    "type": "object",
+                    "properties": {
+                        "error": {
+                            "type": "object",
+                            "required": ["code", "message", "retryable"],
+                            "properties": {
+                                "code": {"type": "string", "enum": sorted(CODES)},
+                                "message": {"type": "string"},
+                                "retryable": {"type": "boolean"},
+                                "path": {"type": "string"},
+                            },
+                        }
+                    },
+                },
+            }
+        },
+    }
+
+
+def _parameter(name: str, where: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "description": description,
+        "required": required,
+        "schema": {"type": "string"},
+    }

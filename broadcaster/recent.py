@@ -1,0 +1,33 @@
+"""The newest transactions of a feed that a snapshot might not show yet. (pure)
+
+A log can show a commit before other sessions see it (Postgres between WAL flush and visibility, for as long as a
+synchronous standby is awaited). So a snapshot that is read later may lack a transaction that the feed is already past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+PRUNE_AT = 50_000
+"""Transactions after which those that are visible meanwhile should be forgotten (some 6 MiB)."""
+
+
+class Recent:
+    """Transactions by id, with the offsets of their first and last entry, oldest first."""
+
+    def __init__(self) -> None:
+        self._transactions: list[tuple[str, int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._transactions)
+
+    def add(self, tx: str, first: int, last: int) -> None:
+        self._transactions.append((tx, first, last))
+
+    def prune(self, shows: Callable[[str], bool]) -> None:
+        """Forget those that every later snapshot shows as well."""
+        self._transactions = [entry for entry in self._transactions if not shows(entry[0])]
+
+    def unseen(self, shows: Callable[[str], bool], until: int) -> list[tuple[int, int]]:
+        """The offsets (first, last) of those up to offset `until` that a snapshot does not show, oldest first."""
+        return [(first, last) for tx, first, last in self._transactions if last <= until and not shows(tx)]

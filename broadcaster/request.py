@@ -1,0 +1,107 @@
+"""A request for live queries, checked as far as its shape goes. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from broadcaster.errors import RequestError
+
+_SINGLE_ID = "q1"
+_MAX_ID_CHARS = 200
+_OPTIONS = {"skipInitial"}
+_LATER = {"sort", "limit", "select"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One live query as the client asks for it; `path` is where in the request it stands."""
+
+    id: str
+    database: str
+    collection: str
+    where: Any
+    skip_initial: bool
+    path: str
+
+
+def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
+    """The live query of a GET's path and query string."""
+    for name in query:
+        if name in _LATER:
+            raise RequestError("bad_request", f"`{name}` is not supported yet", f"$.{name}")
+        if name not in {"where", "skipInitial", "cursor", "id"}:
+            raise RequestError("bad_request", f"unknown parameter `{name}`", f"$.{name}")
+    skip = query.get("skipInitial", "false")
+    if skip not in ("true", "false"):
+        raise RequestError("bad_request", "must be true or false", "$.skipInitial")
+    where = _json(query.get("where", "{}"), "$.where")
+    name = query.get("id", _SINGLE_ID)
+    _check_id(name, "$.id")
+    return Wanted(name, database, collection, where, skip == "true", "$")
+
+
+def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
+    """The live queries and the cursor of a POST's body (or of a GET's `subscriptions`, then a bare list)."""
+    data = _json(body, path)
+    cursor: Any = None
+    if isinstance(data, dict):
+        _only(data, {"subscriptions", "cursor"}, path)
+        cursor = data.get("cursor")
+        if cursor is not None and not isinstance(cursor, str):
+            raise RequestError("bad_request", "must be a string", f"{path}.cursor")
+        data = data.get("subscriptions")
+        path = f"{path}.subscriptions"
+    if not isinstance(data, list) or not data:
+        raise RequestError("bad_request", "must be a list of at least one subscription", path)
+    wanted = [_wanted(item, f"{path}[{place}]") for place, item in enumerate(data)]
+    seen: set[str] = set()
+    for one in wanted:
+        if one.id in seen:
+            raise RequestError("bad_request", f"the id {one.id!r} is used twice", f"{one.path}.id")
+        seen.add(one.id)
+    return wanted, cursor
+
+
+def _wanted(item: Any, path: str) -> Wanted:
+    if not isinstance(item, dict):
+        raise RequestError("bad_request", "must be an object", path)
+    _only(item, {"id", "db", "col", "where", "options"}, path)
+    for name in ("id", "db", "col"):
+        if not isinstance(item.get(name), str):
+            raise RequestError("bad_request", "must be a string", f"{path}.{name}")
+    _check_id(item["id"], f"{path}.id")
+    options = item.get("options", {})
+    if not isinstance(options, dict):
+        raise RequestError("bad_request", "must be an object", f"{path}.options")
+    for name in options:
+        if name in _LATER:
+            raise RequestError("bad_request", f"`{name}` is not supported yet", f"{path}.options.{name}")
+    _only(options, _OPTIONS, f"{path}.options")
+    skip = options.get("skipInitial", False)
+    if not isinstance(skip, bool):
+        raise RequestError("bad_request", "must be true or false", f"{path}.options.skipInitial")
+    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path)
+
+
+def _check_id(name: str, path: str) -> None:
+    if not 0 < len(name) <= _MAX_ID_CHARS:
+        raise RequestError("bad_request", f"must have 1 to {_MAX_ID_CHARS} characters", path)
+
+
+def _only(data: Mapping[str, Any], known: set[str], path: str) -> None:
+    for name in data:
+        if name not in known:
+            raise RequestError(
+                "bad_request", f"unknown field; known are {', '.join(sorted(known))}", f"{path}.{name}"
+            )
+
+
+def _json(text: bytes | str, path: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise RequestError("bad_request", f"is not JSON: {error}", path) from None

@@ -1,0 +1,168 @@
+"""Initial results from Postgres: the pushed-down query, filtered by the evaluator, and the position it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from cdc.postgres.values import compile_row
+from psycopg import sql
+
+from broadcaster.errors import RequestError
+from broadcaster.evaluate import decode_row
+from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.postgres_sql import push_down
+from broadcaster.snapshot.postgres_visibility import visibility, visible_lsn
+from broadcaster.snapshot.reader import Snapshot
+from cdc.errors import LivetailError, SourceUnavailable
+from cdc.postgres.catalog import Table, column_infos, table_by_name, types_of
+from cdc.postgres.connect import connect
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 4
+_FETCH_ROWS: Final = 1_000
+_SETTINGS: Final = {
+    "lock_timeout": "5s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class PostgresReader:
+    """Reads through a few connections of its own, opened at need.
+
+    database: the alias, for messages; conn: URL or libpq string; tables: collection → (schema, table);
+    publication: decides which columns exist, as in the stream.
+    """
+
+    def __init__(
+        self, database: str, conn: str, publication: str, tables: dict[str, tuple[str, str]]
+    ) -> None:
+        self._database = database
+        self._conn = conn
+        self._publication = publication
+        self._tables = tables
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._idle: list[psycopg.AsyncConnection[Any]] = []
+        self._epoch: str | None = None
+
+    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+        """See `SnapshotReader.read`. One REPEATABLE READ transaction under an ACCESS SHARE lock, which keeps out
+        what is not MVCC-safe: TRUNCATE and rewriting ALTER TABLE."""
+        async with self._connection() as conn:
+            epoch = await self._system(conn)
+            schema, name = self._tables[query.collection]
+            async with conn.transaction():
+                await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(schema, name))
+                try:
+                    await conn.execute(lock)
+                except psycopg.errors.UndefinedTable:
+                    raise self._no_table(schema, name) from None
+                shows = visibility(await _value(conn, "SELECT pg_current_snapshot()::text"))
+                table = await table_by_name(conn, schema, name, self._publication)
+                if table is None:
+                    raise self._no_table(schema, name)
+                rows = await self._rows(conn, table, query, max_rows)
+                order = visible_lsn(await _value(conn, "SELECT pg_current_wal_insert_lsn()::text"))
+            return Snapshot(rows, epoch, order, shows)
+
+    async def _rows(
+        self, conn: psycopg.AsyncConnection[Any], table: Table, query: LiveQuery, max_rows: int
+    ) -> dict[bytes, bytes]:
+        types = await types_of(conn, [column.oid for column in table.columns])
+        encode = compile_row(table.columns, table.key, types)
+        where = push_down(query.node, await column_infos(conn, table, types))
+        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+        # Literal per cent signs of the pushed-down text are doubled, as psycopg wants them.
+        statement = sql.SQL("DECLARE livetail NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE ").format(
+            names, sql.Identifier(table.schema, table.name)
+        ) + sql.SQL(where.sql)  # type: ignore[arg-type]  # made by push_down, values only as parameters
+        await conn.execute(statement, where.params)
+        rows: dict[bytes, bytes] = {}
+        width = range(len(table.columns))
+        while True:
+            result = (await conn.execute(f"FETCH {_FETCH_ROWS} FROM livetail")).pgresult
+            assert result is not None
+            for row in range(result.ntuples):
+                key, doc, kinds = encode([result.get_value(row, column) for column in width])
+                if query.test(decode_row(doc), kinds):
+                    rows[key] = doc
+            if len(rows) > max_rows:
+                raise RequestError(
+                    "result_too_large", f"the result has more than {max_rows} rows (initialRows)", "$.where"
+                )
+            if result.ntuples < _FETCH_ROWS:
+                await conn.execute("CLOSE livetail")
+                return rows
+
+    async def shows(self) -> Callable[[str], bool]:
+        """See `SnapshotReader.shows`."""
+        async with self._connection() as conn:
+            return visibility(await _value(conn, "SELECT pg_current_snapshot()::text"))
+
+    async def nudge(self) -> None:
+        """Flush the log: WAL of open transactions may stand between the last flushed commit and the position that a
+        read took, and nobody would flush it on an idle server. Failure is no matter: the join goes on waiting."""
+        try:
+            async with self._connection() as conn, conn.transaction():
+                await conn.execute("SET LOCAL synchronous_commit = local")
+                await conn.execute("SELECT pg_logical_emit_message(true, 'livetail', '')")
+        except (RequestError, psycopg.Error) as error:
+            log.debug("%s: nudge failed: %s", self._database, error)
+
+    async def close(self) -> None:
+        """See `SnapshotReader.close`."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    def _no_table(self, schema: str, name: str) -> RequestError:
+        return RequestError("unknown_collection", f"`{self._database}` has no table {schema}.{name} now")
+
+    async def _system(self, conn: psycopg.AsyncConnection[Any]) -> str:
+        return str(await _value(conn, "SELECT system_identifier::text FROM pg_control_system()"))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """One of the connections; given back if still usable. Database errors become `database_unavailable`."""
+        async with self._room:
+            conn: psycopg.AsyncConnection[Any] | None = None
+            try:
+                while self._idle and conn is None:
+                    conn = self._idle.pop()
+                    if conn.closed or conn.pgconn.socket < 0:
+                        conn = None
+                if conn is None:
+                    conn = await connect(self._conn, **_SETTINGS)
+                yield conn
+            except SourceUnavailable as error:
+                raise RequestError("database_unavailable", str(error)) from error
+            except psycopg.Error as error:
+                if isinstance(error, psycopg.errors.InsufficientPrivilege):
+                    log.error("%s: %s", self._database, str(error).strip())
+                raise RequestError(
+                    "database_unavailable", f"`{self._database}` could not answer: {_first_line(error)}"
+                ) from error
+            except LivetailError:
+                raise
+            finally:
+                if conn is not None:
+                    if conn.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+                        self._idle.append(conn)
+                    else:
+                        await conn.close()
+
+
+async def _value(conn: psycopg.AsyncConnection[Any], statement: str) -> Any:
+    row = await (await conn.execute(statement.encode())).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,42 @@
+"""What the hub asks of a database: the result of a query now, and where in the database's log "now" is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from broadcaster.livequery import LiveQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A query's result, and how it relates to the database's log.
+
+    rows: key → doc, both JSON as in the change events.
+    epoch, order: as in `Position`; everything that the read saw committed below `order`.
+    shows: whether the read saw what a transaction did, by its id as in the events. A log can show a commit before
+        other sessions see it, so the overlay must add earlier transactions that the read does not show.
+    """
+
+    rows: Mapping[bytes, bytes]
+    epoch: str
+    order: int
+    shows: Callable[[str], bool]
+
+
+class SnapshotReader(Protocol):
+    """Reads initial results from one database."""
+
+    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+        """The query's result now. Raises RequestError `result_too_large` beyond `max_rows`, `database_unavailable`
+        while the database cannot answer (worth another try), `unknown_collection` where there is no such table."""
+
+    async def shows(self) -> Callable[[str], bool]:
+        """Which transactions a read would see now. Raises RequestError `database_unavailable`."""
+
+    async def nudge(self) -> None:
+        """Make the database's log move on, so that a waiting position is reached on an idle server."""
+
+    async def close(self) -> None:
+        """Release all connections."""

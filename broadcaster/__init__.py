@@ -1,0 +1,1 @@
+"""Live queries over the event log: the language, the evaluator, the hub and the server that pushes diffs."""

@@ -1,0 +1,189 @@
+"""The one evaluator: a predicate to a compiled test of one row. (pure)
+
+What a query means, on every database:
+- Missing and null are equal. `$ne`, `$nin`, `$nor` and `$not` are exact complements, so they match what is missing.
+- Ranges compare only within a class: numbers, strings (by code point), bools (false < true), and the kinds of
+  `broadcaster.kinds`. Anything else is no match. `true` is not 1.
+- The kind of the row's value decides how a literal is read beside it; one that cannot be read so never matches.
+- Of an array any element may satisfy a condition, or the whole array equals an array literal. A dotted path leads
+  through documents, through all documents of an array, and by number to an element.
+- Documents are equal whatever the order of their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from broadcaster.conditions import Kinds, Test, field_test, kind_paths, row_test
+from broadcaster.kinds import SAFE_INTEGER, base_kind, wide_number
+from broadcaster.predicate import (
+    And,
+    Compare,
+    Comparison,
+    Constant,
+    Exists,
+    In,
+    Leaf,
+    Literal,
+    Node,
+    Not,
+    Or,
+    leaves,
+)
+from broadcaster.rowjson import decode_any
+
+_MAX_VARIANTS: Final = 64
+_PYTHON: Final = {
+    Comparison.EQ: "==",
+    Comparison.GT: ">",
+    Comparison.GTE: ">=",
+    Comparison.LT: "<",
+    Comparison.LTE: "<=",
+}
+_IS_NUMBER: Final = "(t := (v := get({field!r})).__class__) is int or t is float"
+_IS_STRING: Final = "(v := get({field!r})).__class__ is str"
+
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def decode_row(raw: bytes | memoryview) -> dict[str, Any]:
+    """A row's JSON object as Python values: integers exact, fractions as the nearest float (see `decode_any` for what
+    floats cannot hold). Never raises on JSON that a database can produce."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        row = decode_any(bytes(raw).decode())
+        if not isinstance(row, dict):
+            raise TypeError(f"a row is a JSON object, not {type(row).__name__}") from None
+        return row
+
+
+def compile_predicate(node: Node) -> Predicate:
+    """Compile the node once; the result tests many rows."""
+    return Predicate(node)
+
+
+class Predicate:
+    """A test of a row, specialised for the kinds of the fields it looks at (at most 64 variants are kept)."""
+
+    __slots__ = ("_key_of", "_node", "_paths", "_plain", "_variants")
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._paths = tuple(dict.fromkeys(path for leaf in leaves(node) for path in kind_paths(leaf)))
+        self._key_of = _compile_key(self._paths)
+        self._plain = _compile(node, {})
+        self._variants: dict[tuple[str | None, ...], Test] = {}
+
+    def __call__(self, row: dict[str, Any], types: Mapping[str, str] | None = None) -> bool:
+        """Does the row match? row: as `decode_row` returns it; types: dotted path → kind, as in the event."""
+        if not types:
+            return self._plain(row)
+        key = self._key_of(types)
+        test = self._variants.get(key)
+        return (test or self._specialise(key))(row)
+
+    def for_types(self, types: Mapping[str, str] | None) -> Test:
+        """The test of rows with these types, for callers that judge many of them in a row."""
+        if not types:
+            return self._plain
+        key = self._key_of(types)
+        return self._variants.get(key) or self._specialise(key)
+
+    def _specialise(self, key: tuple[str | None, ...]) -> Test:
+        kinds = {path: base_kind(kind) for path, kind in zip(self._paths, key, strict=True)}
+        test = _compile(self._node, kinds) if any(kinds.values()) else self._plain
+        if len(self._variants) >= _MAX_VARIANTS:
+            self._variants.clear()
+        self._variants[key] = test
+        return test
+
+
+def _compile_key(paths: tuple[str, ...]) -> Callable[[Mapping[str, str]], tuple[str | None, ...]]:
+    """The kinds of the paths, in order. An element's kind is that of its array where it has none of its own."""
+    parts = []
+    for path in paths:
+        array = ".".join(segment for segment in path.split(".") if not segment.isdigit())
+        parts.append(f"get({path!r})" if array == path else f"(get({path!r}) or get({array!r}))")
+    return _function("types", f"({''.join(f'{part}, ' for part in parts)})", {})
+
+
+def _compile(node: Node, kinds: Kinds) -> Test:
+    names: dict[str, object] = {}
+    expression = _Expressions(kinds, names).of(node)
+    return _function("row", expression, names)
+
+
+def _function(argument: str, expression: str, names: dict[str, object]) -> Callable[[Any], Any]:
+    """Names, keys and literals get into the text by repr() of str, int and float only."""
+    namespace = dict(names)
+    exec(f"def test({argument}):\n    get = {argument}.get\n    return {expression}\n", namespace)
+    return namespace["test"]  # type: ignore[return-value]
+
+
+class _Expressions:
+    """Nodes to Python expressions over `row` and `get`; what cannot be inlined is called by a name bound in `names`."""
+
+    def __init__(self, kinds: Kinds, names: dict[str, object]) -> None:
+        self._kinds = kinds
+        self._names = names
+
+    def of(self, node: Node) -> str:
+        match node:
+            case Constant(value):
+                return repr(value)
+            case Not(leaf):
+                return f"(not {self.leaf(leaf)})"
+            case And(children):
+                return f"({' and '.join(map(self.of, children))})"
+            case Or(children):
+                return f"({' or '.join(map(self.of, children))})"
+            case _:
+                return self.leaf(node)
+
+    def leaf(self, leaf: Leaf) -> str:
+        if "." in leaf.path:
+            return f"{self.bind(row_test(leaf, self._kinds))}(row)"
+        field = leaf.path
+        if isinstance(leaf, Exists):
+            return f"(get({field!r}) is not None)"
+        general = self.bind(field_test(leaf, self._kinds))
+        if isinstance(leaf, Compare) and (leaf.operand is None or isinstance(leaf.operand, bool)):
+            if leaf.op is not Comparison.EQ:
+                return f"{general}(get({field!r}))"
+            return f"((v := get({field!r})) is {leaf.operand} or v.__class__ is list and {general}(v))"
+        if isinstance(leaf, In) and None in leaf.items:
+            return f"{general}(get({field!r}))"
+        inlined = None if self._kinds.get(field) else self.inlined(leaf)
+        if inlined is None:
+            return f"((v := get({field!r})) is not None and {general}(v))"
+        guard, test = inlined
+        return f"({test} if {guard.format(field=field)} else v is not None and {general}(v))"
+
+    def inlined(self, leaf: Compare | In) -> tuple[str, str] | None:
+        """(guard, test) for values without a kind, None where only the general test will do."""
+        if isinstance(leaf, In):
+            if not all(map(_is_simple, leaf.items)):
+                return None
+            return f"{_IS_NUMBER} or t is str", f"v in {self.bind(frozenset(leaf.items))}"
+        if not _is_simple(leaf.operand):
+            return None
+        guard = _IS_STRING if isinstance(leaf.operand, str) else _IS_NUMBER
+        return guard, f"v {_PYTHON[leaf.op]} {leaf.operand!r}"
+
+    def bind(self, value: object) -> str:
+        name = f"c{len(self._names)}"
+        self._names[name] = value
+        return name
+
+
+def _is_simple(literal: Literal) -> bool:
+    """A string or number that Python itself compares right with strings, ints and floats of a row."""
+    if isinstance(literal, str):
+        return wide_number(literal) is None
+    if isinstance(literal, (int, float)) and not isinstance(literal, bool):
+        return -SAFE_INTEGER <= literal <= SAFE_INTEGER
+    return False

@@ -1,0 +1,261 @@
+"""`where`, as clients write it, to the canonical predicate. (pure)
+
+The language is Mongo's, with one meaning on every database (see `broadcaster.evaluate`). Siblings are ANDed, always.
+Every refusal carries the path of the offence, such as `$.where.$or[1].age.$gt`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from broadcaster.errors import RequestError
+from broadcaster.predicate import (
+    Compare,
+    Comparison,
+    Document,
+    Exists,
+    Literal,
+    Node,
+    all_of,
+    any_of,
+    negate,
+    one_of,
+)
+
+LOGICAL: Final = ("$and", "$or", "$nor", "$not")
+FIELD: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not")
+NOT_YET: Final = ("$like", "$regex", "$contains")
+
+_PATH_CHARACTERS: Final = 1000
+_PATH_SEGMENTS: Final = 32
+_INTEGER_BITS: Final = 4096
+_LITERAL_DEPTH: Final = 8
+_LITERAL_VALUES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """What one `where` may hold: `$and $or $nor $not` inside one another, conditions in all, items in one `$in`."""
+
+    depth: int = 8
+    conditions: int = 100
+    in_items: int = 1000
+
+
+def parse_where(where: object, limits: QueryLimits = QueryLimits(), at: str = "$.where") -> Node:
+    """Parse decoded JSON (dict, list, str, int, float, bool, None) into the canonical predicate.
+
+    at: the path that errors start with. Raises RequestError: bad_where, unknown_operator, bad_operand,
+    where_too_deep, where_too_large, in_too_large.
+    """
+    return _Parser(limits).document(where, at, 0)
+
+
+def parse_literal(value: object, at: str) -> Literal:
+    """Bring a JSON value into the normal form of `predicate.Literal`. Raises RequestError: bad_operand,
+    where_too_deep, where_too_large (at most 8 levels and 1,000 values in one literal)."""
+    return _LiteralParser().parse(value, at, 0)
+
+
+class _Parser:
+    """One parse; counts the conditions as it goes."""
+
+    def __init__(self, limits: QueryLimits) -> None:
+        self.limits = limits
+        self.conditions = 0
+
+    def document(self, where: object, at: str, depth: int) -> Node:
+        if not isinstance(where, dict):
+            raise RequestError("bad_where", f"expected a document of conditions, got {_named(where)}", at)
+        return all_of([self.entry(key, value, at, depth) for key, value in where.items()])
+
+    def entry(self, key: object, value: object, at: str, depth: int) -> Node:
+        if not isinstance(key, str):
+            raise RequestError("bad_where", f"a field name must be a string, got {_named(key)}", at)
+        here = f"{at}.{key}"
+        if not key.startswith("$"):
+            _check_path(key, here)
+            return self.field(key, value, here, depth)
+        if key not in LOGICAL:
+            _refuse_operator(key, here, LOGICAL, "in the place of a field name")
+        self.descend(depth + 1, here)
+        if key == "$not":
+            return negate(self.document(value, here, depth + 1))
+        if not isinstance(value, list) or not value:
+            raise RequestError("bad_operand", f"{key} takes a non-empty array of documents", here)
+        parts = [self.document(part, f"{here}[{index}]", depth + 1) for index, part in enumerate(value)]
+        if key == "$and":
+            return all_of(parts)
+        return any_of(parts) if key == "$or" else negate(any_of(parts))
+
+    def field(self, path: str, value: object, at: str, depth: int) -> Node:
+        if not isinstance(value, dict) or not _has_operators(value):
+            self.count(at)
+            return Compare(path, Comparison.EQ, parse_literal(value, at))
+        plain = next((key for key in value if not _is_operator(key)), None)
+        if plain is not None:
+            raise RequestError(
+                "bad_operand",
+                f"operators and the plain key {plain!r} cannot stand in one document: it is either conditions on "
+                f"{path!r} or a document to compare it with",
+                at,
+            )
+        return all_of(
+            [self.condition(path, op, operand, f"{at}.{op}", depth) for op, operand in value.items()]
+        )
+
+    def condition(self, path: str, op: str, operand: object, at: str, depth: int) -> Node:
+        if op not in FIELD:
+            _refuse_operator(op, at, FIELD, "on a field")
+        if op == "$not":
+            self.descend(depth + 1, at)
+            if not isinstance(operand, dict) or not _has_operators(operand):
+                raise RequestError("bad_operand", '$not takes a document of operators, as {"$gt": 5}', at)
+            return negate(self.field(path, operand, at, depth + 1))
+        self.count(at)
+        if op in ("$in", "$nin"):
+            node = one_of(path, self.items(op, operand, at))
+            return node if op == "$in" else negate(node)
+        if op == "$exists":
+            if not isinstance(operand, bool):
+                raise RequestError("bad_operand", f"$exists takes true or false, got {_named(operand)}", at)
+            return Exists(path) if operand else negate(Exists(path))
+        literal = parse_literal(operand, at)
+        if op == "$ne":
+            return negate(Compare(path, Comparison.EQ, literal))
+        if op != "$eq" and (literal is None or isinstance(literal, (tuple, Document))):
+            raise RequestError(
+                "bad_operand", f"{op} takes a number, string or bool, got {_named(operand)}", at
+            )
+        return Compare(path, Comparison(op), literal)
+
+    def items(self, op: str, operand: object, at: str) -> list[Literal]:
+        if not isinstance(operand, list):
+            raise RequestError("bad_operand", f"{op} takes an array, got {_named(operand)}", at)
+        if len(operand) > self.limits.in_items:
+            raise RequestError(
+                "in_too_large",
+                f"{op} has {len(operand):,} items, at most {self.limits.in_items:,} are allowed",
+                at,
+            )
+        return [parse_literal(item, f"{at}[{index}]") for index, item in enumerate(operand)]
+
+    def descend(self, depth: int, at: str) -> None:
+        if depth > self.limits.depth:
+            raise RequestError(
+                "where_too_deep", f"more than {self.limits.depth} levels of $and, $or, $nor and $not", at
+            )
+
+    def count(self, at: str) -> None:
+        self.conditions += 1
+        if self.conditions > self.limits.conditions:
+            raise RequestError("where_too_large", f"more than {self.limits.conditions} conditions", at)
+
+
+class _LiteralParser:
+    """One literal; counts its values as it goes."""
+
+    def __init__(self) -> None:
+        self.values = 0
+
+    def parse(self, value: object, at: str, depth: int) -> Literal:
+        self.values += 1
+        if self.values > _LITERAL_VALUES:
+            raise RequestError("where_too_large", f"more than {_LITERAL_VALUES:,} values in one literal", at)
+        if depth > _LITERAL_DEPTH:
+            raise RequestError("where_too_deep", f"a value nested more than {_LITERAL_DEPTH} levels deep", at)
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, int):
+            if value.bit_length() > _INTEGER_BITS:
+                raise RequestError("bad_operand", f"an integer of more than {_INTEGER_BITS} bits", at)
+            return value
+        if isinstance(value, float):
+            return _whole(value, at)
+        if isinstance(value, list):
+            return tuple(self.parse(item, f"{at}[{i}]", depth + 1) for i, item in enumerate(value))
+        if isinstance(value, dict):
+            return Document(tuple(sorted(self.members(value, at, depth))))
+        raise RequestError("bad_operand", f"not a JSON value: {type(value).__name__}", at)
+
+    def members(self, value: dict[Any, Any], at: str, depth: int) -> list[tuple[str, Literal]]:
+        members = []
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise RequestError("bad_operand", f"a document's key must be a string, got {_named(key)}", at)
+            if _is_operator(key):
+                raise RequestError(
+                    "bad_operand",
+                    f"{key} cannot stand inside a document to compare with; conditions on its fields take a dotted "
+                    'path, as {"address.city": {"$ne": "Rome"}}',
+                    f"{at}.{key}",
+                )
+            members.append((key, self.parse(item, f"{at}.{key}", depth + 1)))
+        return members
+
+
+def _whole(value: float, at: str) -> Literal:
+    """A float as its shortest decimal text has it: whole numbers become integers."""
+    if not math.isfinite(value):
+        raise RequestError("bad_operand", "NaN and infinities are not JSON; write them as strings", at)
+    if not value.is_integer():
+        return value
+    digits, _, exponent = repr(value).partition("e")
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")
+
+
+def _check_path(path: str, at: str) -> None:
+    segments = path.split(".")
+    if not all(segments):
+        raise RequestError("bad_where", "a field path cannot be empty or hold an empty segment", at)
+    if len(path) > _PATH_CHARACTERS or len(segments) > _PATH_SEGMENTS:
+        raise RequestError(
+            "where_too_deep",
+            f"a field path has at most {_PATH_SEGMENTS} segments and {_PATH_CHARACTERS:,} characters",
+            at if len(at) <= _PATH_CHARACTERS else f"{at[:_PATH_CHARACTERS]}…",
+        )
+    if any(segment.startswith("$") for segment in segments):
+        raise RequestError("bad_where", "a segment of a field path cannot start with $", at)
+
+
+def _is_operator(key: object) -> bool:
+    return isinstance(key, str) and key.startswith("$")
+
+
+def _has_operators(value: dict[Any, Any]) -> bool:
+    return any(map(_is_operator, value))
+
+
+def _refuse_operator(op: str, at: str, known: tuple[str, ...], place: str) -> NoReturn:
+    if op in NOT_YET:
+        raise RequestError("unknown_operator", f"{op} is not supported yet", at)
+    if op in FIELD or op in LOGICAL:
+        example = '{"age": {"$gt": 5}}' if op in FIELD else '{"$or": [{"age": 5}, {"vip": true}]}'
+        raise RequestError("unknown_operator", f"{op} cannot stand {place}; write it as {example}", at)
+    near = difflib.get_close_matches(op, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    raise RequestError("unknown_operator", f"unknown operator {op} {place}; {hint}", at)
+
+
+def _named(value: object) -> str:
+    """The JSON type of a value, for messages: the value itself may be anything, also secret."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a bool"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case dict():
+            return "a document"
+        case _:
+            return type(value).__name__

@@ -1,0 +1,1 @@
+"""Initial results, read from the database itself: a module per database."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cdc.event import Batch, Chunk, Position
@@ -53,7 +54,7 @@ class LogReader(Protocol):
 
     @property
     def epoch(self) -> str:
-        """The log's epoch when this reader was opened."""
+        """The log's epoch when this reader was opened, or when it was first written after that; empty until then."""
 
     async def read(self) -> list[Chunk]:
         """Wait until there is something new and return it, in order, about 1 MiB at the most (but at least a chunk).
@@ -86,3 +87,13 @@ class EventLog(Protocol):
 
     async def close(self) -> None:
         """Release what readers and writers shared."""
+
+
+def open_log(
+    directory: Path | str, alias: str, *, keep_seconds: float | None = None, keep_bytes: int | None = None
+) -> EventLog:
+    """The embedded log of the source `alias` in `directory`, made when it is first written. Kept: what was appended in
+    the last `keep_seconds`, and of this the newest `keep_bytes`; None: no bound."""
+    from cdc.log.embedded import EmbeddedLog
+
+    return EmbeddedLog(directory, alias, keep_seconds=keep_seconds, keep_bytes=keep_bytes)

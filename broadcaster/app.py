@@ -57,7 +57,7 @@ class App:
         self._metrics = metrics
         self._registry = registry
         self._readiness = readiness
-        self._limits = config.limits
+        self._limits = config.realtime.limits
         self._query_limits = QueryLimits(
             self._limits.where_depth, self._limits.where_conditions, self._limits.in_items
         )
@@ -237,7 +237,7 @@ class App:
 
     def _cors(self, request: web.Request) -> dict[str, str]:
         origin = request.headers.get(hdrs.ORIGIN)
-        allowed = self._config.cors_origins
+        allowed = self._config.realtime.cors_origins
         if origin is None or not ("*" in allowed or origin in allowed):
             return {}
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}

@@ -132,8 +132,7 @@ class Connection:
 
 def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
     """The data of a `ready` event. count: rows of the initial result; None where none were sent."""
+    what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
     if resumed:
         what = b'"resumed":true'
-    else:
-        what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
     return b'{"id":%b,%b,"indexed":false}' % (subscription.id_json, what)

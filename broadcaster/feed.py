@@ -162,7 +162,7 @@ class Feed:
 
     async def _open(self, after: int | None) -> tuple[LogReader, int | None]:
         """A reader at `after`, or at the end after a look back at the newest transactions."""
-        while (state := await self.log.state()) is None:
+        while (state := await self.log.state()) is None:  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.1)
         if after is None:
             await self._look_back(max(state.oldest, state.newest - _LOOK_BACK), state.newest)

@@ -76,7 +76,7 @@ class Metrics:
 
 
 class _Frames(Collector):
-    """Plain numbers, read when scraped: a locked counter for each connection and frame would cost more than the frame."""
+    """Plain numbers, read when scraped: a locked counter costs more than a frame."""
 
     def __init__(self) -> None:
         self.counts: dict[bytes, int] = {}

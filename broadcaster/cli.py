@@ -1,0 +1,189 @@
+"""The `livetail` command: the one place that wires `cdc` and `broadcaster` together.
+
+What a command needs is imported when it runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from cdc import VERSION
+from cdc.__main__ import main as cdc_command
+from cdc.address import Address
+
+_config = click.option(
+    "-c",
+    "--config",
+    "file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The project's YAML file.",
+)
+_log_dir = click.option(
+    "--log-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the embedded event log is. [default: .livetail/<project> beside the file]",
+)
+_verbose = click.option("-v", "--verbose", is_flag=True, help="Log details.")
+_reset = click.option(
+    "--reset-position",
+    is_flag=True,
+    help="Where the database's log was lost: go on from now. All live queries start over.",
+)
+
+
+_listen = click.option(
+    "--listen", type=Address(), default="127.0.0.1:4122", show_default=True, help="Address to serve on."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="livetail")
+def main() -> None:
+    """Live queries for the databases people already have.
+
+    Start with `livetail demo`, which needs nothing. Then describe your own database in a YAML file and run
+    `livetail check -c FILE` and `livetail dev -c FILE`.
+    """
+
+
+main.add_command(cdc_command, "cdc")
+
+
+@main.command()
+@_listen
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the demo's Postgres keeps its data. [default: a temporary folder]",
+)
+@_verbose
+def demo(listen: tuple[str, int], data_dir: Path | None, *, verbose: bool) -> None:
+    """Play with live queries on an embedded Postgres, on a page of its own."""
+    from broadcaster.demo.demo import run_demo
+    from cdc.process import run
+
+    run("demo", run_demo(listen, data_dir, click.echo), verbose=verbose)
+
+
+@main.command()
+@_config
+@_listen
+@_log_dir
+@_reset
+@_verbose
+def dev(
+    file: Path, listen: tuple[str, int], log_dir: Path | None, *, reset_position: bool, verbose: bool
+) -> None:
+    """Tailers and broadcaster in one process, over an embedded event log."""
+    from broadcaster.dev import serve_dev
+    from cdc.process import load_config, log_folder, run
+
+    config = load_config("dev", file)
+    folder = log_folder(file, config, log_dir)
+
+    def on_ready() -> None:
+        base = f"http://{listen[0]}:{listen[1]}/v1/api/{config.id}/realtime"
+        click.echo("Ready. Watch a collection:")
+        for alias in config.databases:
+            for collection in config.realtime_collections(alias):
+                click.echo(f"  curl -N '{base}/{alias}/{collection}'")
+
+    click.echo(f"Serving {config.id} on http://{listen[0]}:{listen[1]}, event log in {folder}")
+    run(
+        "dev",
+        serve_dev(config, listen=listen, log_dir=folder, reset_position=reset_position, on_ready=on_ready),
+        verbose=verbose,
+    )
+
+
+@main.command()
+@_config
+@_listen
+@_log_dir
+@_verbose
+def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, verbose: bool) -> None:
+    """Serve live queries from the event log (also `python -m broadcaster`)."""
+    from prometheus_client import CollectorRegistry
+
+    from broadcaster.serve import serve
+    from cdc.process import embedded_log, load_config, log_folder, run
+
+    config = load_config("broadcaster", file)
+    folder = log_folder(file, config, log_dir)
+    work = serve(config, lambda alias: embedded_log(config, folder, alias), CollectorRegistry(), listen)
+    run("broadcaster", work, verbose=verbose)
+
+
+@main.command()
+@_config
+def check(file: Path) -> None:
+    """Tell for every requirement of every database whether it is met, or the statement that mends it."""
+    from cdc.errors import LivetailError
+    from cdc.postgres.setup import check as check_postgres
+    from cdc.postgres.target import Target
+    from cdc.process import CHECK_FAILED, load_config
+
+    config = load_config("check", file)
+    failed = 0
+    for alias in config.databases:
+        if not config.realtime_collections(alias):
+            click.echo(f"{alias}: no collection is realtime-enabled; nothing to check")
+            continue
+        click.echo(f"{alias}:")
+        try:
+            requirements = asyncio.run(check_postgres(Target.of(config, alias)))
+        except LivetailError as error:
+            click.echo(f"  {_mark(False)} {error}")
+            failed += 1
+            continue
+        for requirement in requirements:
+            click.echo(f"  {_mark(requirement.ok)} {requirement.name}: {requirement.detail}")
+            if requirement.ok:
+                continue
+            failed += 1
+            if requirement.fix:
+                click.echo(f"         {requirement.fix}")
+            if requirement.automatic:
+                click.echo("         (`livetail dev` and `livetail cdc` do this by themselves)")
+    if failed:
+        raise SystemExit(CHECK_FAILED)
+
+
+@main.command()
+@_config
+@_log_dir
+@click.argument("database", metavar="DB")
+@click.argument("collection")
+@click.option("--from", "start", type=int, metavar="OFFSET", help="First offset. [default: the oldest kept]")
+@click.option("--follow", is_flag=True, help="Go on as events come.")
+def events(
+    file: Path, log_dir: Path | None, database: str, collection: str, start: int | None, *, follow: bool
+) -> None:
+    """Show the event log of a collection, one JSON object a line."""
+    from broadcaster.events import show_events
+    from cdc.errors import ConfigError
+    from cdc.process import embedded_log, fail, load_config, log_folder, run
+
+    config = load_config("events", file)
+    if collection not in config.realtime_collections(database):
+        known = [
+            f"{alias} {name}" for alias in config.databases for name in config.realtime_collections(alias)
+        ]
+        fail(
+            "events",
+            ConfigError(f"no live collection `{database} {collection}`; there is: {', '.join(known)}"),
+        )
+    log = embedded_log(config, log_folder(file, config, log_dir), database)
+    run("events", show_events(log, collection, start, follow=follow, echo=click.echo))
+
+
+def _mark(ok: bool) -> str:
+    return click.style("ok    ", fg="green") if ok else click.style("UNMET ", fg="red")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Tailers and broadcaster in one process, over the embedded log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from cdc.config import Config
+from prometheus_client import CollectorRegistry
+
+from broadcaster.serve import serve
+from cdc.health import Health
+from cdc.log import EventLog
+from cdc.metrics import Metrics
+from cdc.process import embedded_log
+from cdc.runner import run_tailer
+
+
+async def serve_dev(
+    config: Config,
+    *,
+    listen: tuple[str, int],
+    log_dir: Path,
+    reset_position: bool = False,
+    on_ready: Callable[[], None] | None = None,
+    extend: Callable[[web.Application], None] | None = None,
+) -> None:
+    """Tail and serve until cancelled. Raises ConfigError where it cannot be, PositionLost when an operator must
+    choose. `on_ready` and `extend` are those of `serve`."""
+    registry = CollectorRegistry()
+    health = Health(config.realtime.ready_lag)
+    logs: dict[str, EventLog] = {}
+
+    def log_of(alias: str) -> EventLog:
+        if alias not in logs:
+            logs[alias] = embedded_log(config, log_dir, alias)
+        return logs[alias]
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            run_tailer(config, None, log_of, Metrics(registry), health, reset_position=reset_position)
+        )
+        group.create_task(
+            serve(
+                config,
+                log_of,
+                registry,
+                listen,
+                on_ready=on_ready,
+                extend=extend,
+                tailer=lambda: health.report(time.time()),
+            )
+        )

@@ -1,0 +1,102 @@
+"""Wires a broadcaster together: feeds on the logs, readers on the databases, the hub between, HTTP in front."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from cdc.config import Config
+from prometheus_client import CollectorRegistry
+
+from broadcaster.app import App
+from broadcaster.feed import Feed
+from broadcaster.hub import Hub
+from broadcaster.metrics import Metrics
+from broadcaster.snapshot.postgres import PostgresReader
+from broadcaster.snapshot.reader import SnapshotReader
+from broadcaster.subscription import Subscription
+from cdc.log import EventLog
+from cdc.postgres.target import Target
+from cdc.process import listen
+
+Report = Callable[[], Mapping[str, Any]]
+
+
+async def serve(
+    config: Config,
+    logs: Callable[[str], EventLog],
+    registry: CollectorRegistry,
+    address: tuple[str, int],
+    *,
+    on_ready: Callable[[], None] | None = None,
+    extend: Callable[[web.Application], None] | None = None,
+    tailer: Report | None = None,
+) -> None:
+    """Serve until cancelled.
+
+    on_ready: called once, when the server listens and all logs are read to their end; extend: adds routes;
+    tailer: the readiness report of tailers in the same process.
+    Raises ConfigError where the address cannot be used.
+    """
+    metrics = Metrics(registry)
+    limits = config.realtime.limits
+
+    def restart(subscription: Subscription, reason: str) -> None:
+        hub.restart(subscription, reason)
+
+    feeds = {
+        alias: Feed(
+            alias,
+            logs(alias),
+            metrics,
+            restart=restart,
+            transaction_bytes=limits.transaction_bytes,
+            frame_bytes=limits.frame_bytes,
+        )
+        for alias in config.databases
+        if config.realtime_collections(alias)
+    }
+    hub = Hub(feeds, {alias: _reader(config, alias) for alias in feeds}, limits, metrics)
+    app = App(config, hub, metrics, registry, lambda: _readiness(hub, tailer))
+    application = app.web_app()
+    if extend is not None:
+        extend(application)
+    runner = app.runner(application)
+    try:
+        await listen(runner, address)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(hub.run())
+            if on_ready is not None:
+                for feed in feeds.values():
+                    await feed.boundary()
+                on_ready()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(runner.cleanup())
+        await hub.close()
+
+
+def _reader(config: Config, alias: str) -> SnapshotReader:
+    target = Target.of(config, alias)
+    tables = {collection: name for name, collection in target.tables.items()}
+    return PostgresReader(alias, target.conn, target.publication, tables)
+
+
+def _readiness(hub: Hub, tailer: Report | None) -> dict[str, Any]:
+    databases: dict[str, Any] = {}
+    for alias, feed in hub.feeds.items():
+        complaint = hub.complaints[alias]
+        databases[alias] = {"logRead": feed.reached_end, "reachable": complaint is None}
+        if complaint is not None:
+            databases[alias]["reason"] = complaint
+    report: dict[str, Any] = {
+        "ready": all(one["logRead"] and one["reachable"] for one in databases.values()),
+        "databases": databases,
+    }
+    if tailer is not None:
+        report["tailer"] = tailer()
+        report["ready"] = report["ready"] and report["tailer"]["ready"]
+    return report

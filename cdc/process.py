@@ -1,0 +1,113 @@
+"""What every command does around its work: addresses, logging, signals, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+import uvloop
+from aiohttp import web
+
+from cdc.config import Config, load
+from cdc.errors import ConfigError, LivetailError, PositionLost
+from cdc.log import EventLog
+from cdc.log.embedded import EmbeddedLog
+
+CHECK_FAILED: Final = 1
+USAGE: Final = 2
+POSITION_LOST: Final = 3
+
+
+def load_config(name: str, file: Path) -> Config:
+    """The configuration of command `name`; exits where it cannot be used."""
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        fail(name, error)
+
+
+def log_folder(file: Path, config: Config, given: Path | None) -> Path:
+    """Where the embedded logs are: as given, or `.livetail/<project>` beside the configuration file."""
+    return given or file.resolve().parent / ".livetail" / config.id
+
+
+def embedded_log(config: Config, folder: Path, alias: str) -> EventLog:
+    """The embedded log of one database."""
+    retention = config.realtime.retention
+    return EmbeddedLog(folder, alias, keep_seconds=retention.age, keep_bytes=retention.size)
+
+
+async def listen(runner: web.AppRunner, address: tuple[str, int]) -> None:
+    """Serve on the address. Raises ConfigError, which names `--listen`, where that cannot be."""
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *address).start()
+    except OSError as error:
+        why = (
+            "is in use by another process" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+        )
+        raise ConfigError(
+            f"{address[0]}:{address[1]} {why}; choose another with --listen host:port"
+        ) from error
+
+
+def run(name: str, work: Coroutine[Any, Any, None], *, verbose: bool = False) -> NoReturn:
+    """Run until the work is done, or until SIGTERM or SIGINT stops it; exit with the contract's code.
+
+    A mistake of the user's is one line on standard error, never a traceback.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        uvloop.run(_until_stopped(work))
+    except (LivetailError, ExceptionGroup) as error:
+        fail(name, _first(error))
+    sys.exit(0)
+
+
+def fail(name: str, error: BaseException) -> NoReturn:
+    """Say what is wrong and exit with its code; what is no mistake of the user's is raised."""
+    if not isinstance(error, LivetailError):
+        raise error
+    click.echo(f"livetail {name}: {error}", err=True)
+    code = (
+        POSITION_LOST if isinstance(error, PositionLost) else USAGE if isinstance(error, ConfigError) else 1
+    )
+    sys.exit(code)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopping:
+            raise
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group, which is why the others were stopped."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

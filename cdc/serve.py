@@ -1,0 +1,45 @@
+"""Runs tailers with their HTTP beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from cdc.config import Config
+from cdc.health import Health
+from cdc.metrics import Metrics
+from cdc.process import embedded_log, listen
+from cdc.runner import run_tailer
+from cdc.web import application
+
+
+async def serve_tailers(
+    config: Config,
+    databases: Sequence[str] | None,
+    log_dir: Path,
+    address: tuple[str, int],
+    *,
+    reset_position: bool = False,
+) -> None:
+    """Tail `databases` (None: all that are live) until cancelled, or until no source can go on.
+
+    Raises ConfigError, PositionLost, ProtocolError.
+    """
+    registry = CollectorRegistry()
+    health, metrics = Health(config.realtime.ready_lag), Metrics(registry)
+    runner = web.AppRunner(application(health, registry), access_log=None, shutdown_timeout=1)
+    try:
+        await listen(runner, address)
+        await run_tailer(
+            config,
+            databases,
+            lambda alias: embedded_log(config, log_dir, alias),
+            metrics,
+            health,
+            reset_position=reset_position,
+        )
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from broadcaster.errors import RequestError
+from broadcaster.request import Wanted, many, single
+
+
+def test_a_plain_get():
+    assert single("pg", "todos", {"where": '{"done":false}'}) == Wanted("q1", "pg", "todos", {"done": False}, False, "$")
+    assert single("pg", "todos", {"skipInitial": "true", "id": "mine"}) == Wanted("mine", "pg", "todos", {}, True, "$")
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ({"where": "{"}, "$.where"),
+        ({"skipInitial": "yes"}, "$.skipInitial"),
+        ({"wher": "{}"}, "$.wher"),
+        ({"sort": "a"}, "$.sort"),
+        ({"id": ""}, "$.id"),
+        ({"id": "x" * 201}, "$.id"),
+    ],
+)
+def test_a_bad_get_names_the_offence(query, path):
+    with pytest.raises(RequestError) as caught:
+        single("pg", "todos", query)
+    assert caught.value.path == path
+    assert caught.value.code == "bad_request"
+
+
+def test_many():
+    body = {"subscriptions": [{"id": "a", "db": "pg", "col": "t", "options": {"skipInitial": True}}], "cursor": "c"}
+    wanted, cursor = many(json.dumps(body).encode())
+    assert wanted == [Wanted("a", "pg", "t", {}, True, "$.subscriptions[0]")]
+    assert cursor == "c"
+
+
+def test_a_bare_list_is_what_the_query_string_has():
+    assert len(many('[{"id":"a","db":"pg","col":"t","where":{}}]', "$.subscriptions")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"", "$"),
+        (b"\xff", "$"),
+        (b"[" * 5000, "$"),
+        (b"[]", "$"),
+        (b"{}", "$.subscriptions"),
+        (b'{"subscriptions":[]}', "$.subscriptions"),
+        (b'{"subscriptions":[1]}', "$.subscriptions[0]"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":1}]}', "$.subscriptions[0].col"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c","wher":{}}]}', "$.subscriptions[0].wher"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"limit":1}}]}', "$.subscriptions[0].options.limit"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"skipInitial":1}}]}', "$.subscriptions[0].options.skipInitial"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c"},{"id":"a","db":"x","col":"c"}]}', "$.subscriptions[1].id"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c"}],"cursor":1}', "$.cursor"),
+        (b'{"subscriptions":[{"id":"a","db":"x","col":"c"}],"curso":"1"}', "$.curso"),
+    ],
+)
+def test_a_bad_body_names_the_offence(body, path):
+    with pytest.raises(RequestError) as caught:
+        many(body)
+    assert caught.value.path == path

@@ -1,0 +1,161 @@
+"""A Postgres as a source: connect, set up, resume at the slot, stream, and look after the database meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import psycopg
+
+from cdc import VERSION
+from cdc.errors import LivetailError, PositionLost, SetupError, SourceUnavailable
+from cdc.event import Batch, Position
+from cdc.metrics import DatabaseMetrics
+from cdc.postgres import catalog, setup, slot
+from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
+from cdc.postgres.connect import connect, describe, reason, unavailable
+from cdc.postgres.facts import Connection
+from cdc.postgres.requirements import slot_requirement
+from cdc.postgres.stream import PostgresStream
+from cdc.postgres.target import Target, identifier, literal
+from cdc.postgres.watch import Watch
+
+WATCH_S: Final = 10.0
+_UNDEFINED_OBJECT: Final = "42704"
+
+
+class PostgresSource:
+    """A `cdc.tailer.Source`. `watch_every`: seconds between two looks at the tables, the publication and the slot."""
+
+    def __init__(self, target: Target, metrics: DatabaseMetrics, *, watch_every: float = WATCH_S) -> None:
+        self._target = target
+        self._metrics = metrics
+        self._watch_every = watch_every
+        self._where = describe(target.conn)
+        self._started_at = 0
+        self._undecodable_at: int | None = None
+
+    async def open(self, after: Position | None) -> Following:
+        """See `cdc.tailer.Source`."""
+        session = await setup.open_session(self._target)
+        try:
+            replication = await connect(self._target.conn, replication=True, statement_timeout="0")
+            try:
+                return await self._follow(session, replication, after)
+            except BaseException:
+                await replication.close()
+                raise
+        except psycopg.Error as error:
+            await session.close()
+            raise self._explain(reason(error), error.sqlstate) from error
+        except BaseException:
+            await session.close()
+            raise
+
+    async def reset(self) -> None:
+        """See `cdc.tailer.Source`."""
+        if not self._target.manage:
+            raise SetupError(
+                f"{self._target.alias}: the replication slot must be dropped by hand (`manage: false`):\n"
+                f"      SELECT pg_drop_replication_slot({literal(self._target.slot)});"
+            )
+        session = await setup.open_session(self._target)
+        try:
+            await slot.drop(session, self._target)
+        except psycopg.Error as error:
+            raise unavailable(self._target.conn, error) from error
+        finally:
+            await session.close()
+
+    async def _follow(
+        self, session: Connection, replication: psycopg.AsyncConnection[Any], after: Position | None
+    ) -> Following:
+        target = self._target
+        outcome = await setup.mend(session, target)
+        server = outcome.facts.server
+        identity = await (await replication.execute("IDENTIFY_SYSTEM")).fetchone()
+        assert identity is not None
+        epoch = str(identity[0])
+        start = slot.start_at(target, server, epoch, outcome.facts.slot, after)
+        left = list(outcome.unmet)
+        slot_needed = slot_requirement(target, outcome.facts)
+        if not slot_needed.ok and not slot_needed.automatic:
+            left.append(slot_needed)
+        if left:
+            raise setup.unmet(target, left)
+        if start is None:
+            start = await slot.create(replication, session, target, outcome.facts.slot)
+        self._started_at = start
+        position = after or Position(epoch, start)
+        assembler = Assembler(
+            project=target.project,
+            alias=target.alias,
+            database=server.database,
+            position=position,
+            version=VERSION,
+            collections=target.tables,
+        )
+        await replication.execute(_start_command(target, start))
+        stream = PostgresStream(
+            replication,
+            assembler,
+            self._learner(session),
+            self._explain,
+            position,
+            begin=after is None,
+            server_timeout=server.sender_timeout,
+        )
+        watch = Watch(target, session, stream, assembler, self._metrics)
+        joined = outcome.joined if after is not None else frozenset()
+        return Following(stream, asyncio.create_task(watch.run(self._watch_every, joined)), session)
+
+    def _learner(self, session: Connection) -> Any:
+        async def learn(need: NeedRelation) -> RelationInfo:
+            collection = self._target.tables.get((need.schema, need.table))
+            table = await catalog.table_by_id(session, need.relid, self._target.publication)
+            types = await catalog.types_of(session, need.type_oids)
+            if table is None:
+                return RelationInfo(collection, (), False, types)
+            return RelationInfo(collection, table.key, table.partitioned, types)
+
+        return learn
+
+    def _explain(self, message: str, sqlstate: str | None) -> LivetailError:
+        """The server's error while streaming as what the pipeline acts on."""
+        if sqlstate != _UNDEFINED_OBJECT:
+            return SourceUnavailable(f"{self._where}: {message}")
+        if self._undecodable_at == self._started_at:
+            return PositionLost(
+                f"{self._target.alias} ({self._where}): {message}. Changes that were made while the publication was "
+                "missing cannot be decoded; to begin anew, start the tailer once with --reset-position"
+            )
+        self._undecodable_at = self._started_at
+        return SourceUnavailable(f"{self._where}: {message}")
+
+
+class Following:
+    """The `cdc.tailer.Stream` of a Postgres: the replication stream, the watch beside it and the watch's session."""
+
+    def __init__(self, stream: PostgresStream, watch: asyncio.Task[None], session: Connection) -> None:
+        self._stream = stream
+        self._watch = watch
+        self._session = session
+        self.confirm = stream.confirm
+
+    async def take(self) -> Batch:
+        """See `cdc.tailer.Stream`."""
+        return await self._stream.take()
+
+    async def close(self) -> None:
+        """See `cdc.tailer.Stream`."""
+        self._watch.cancel()
+        await self._stream.close()
+        await asyncio.wait([self._watch], timeout=1)
+        await self._session.close()
+
+
+def _start_command(target: Target, start: int) -> bytes:
+    """START_REPLICATION with the options that every supported version has. A transaction then comes when it is
+    committed, whole: the server spills what it must."""
+    options = f"proto_version '1', publication_names {literal(identifier(target.publication))}"
+    return f"START_REPLICATION SLOT {identifier(target.slot)} LOGICAL {slot.lsn(start)} ({options})".encode()

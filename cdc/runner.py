@@ -1,0 +1,77 @@
+"""Runs all tailers of a configuration; the one place where a database's type picks its source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from cdc.config import Config
+from cdc.errors import ConfigError
+from cdc.health import Health
+from cdc.heap import keep_heap
+from cdc.log import EventLog
+from cdc.metrics import DatabaseMetrics, Metrics
+from cdc.pipeline import Pipeline
+from cdc.tailer import Source
+
+
+def tailed(config: Config, only: Sequence[str] | None = None) -> list[str]:
+    """The aliases of the databases that have a realtime collection, or those of `only`.
+
+    Raises ConfigError for an alias that is not configured or has nothing to tail.
+    """
+    live = [alias for alias in config.databases if config.realtime_collections(alias)]
+    for alias in only or ():
+        if alias not in live:
+            raise ConfigError(
+                f"database {alias!r} has no realtime-enabled collection; those that have: {', '.join(live) or 'none'}"
+            )
+    return list(dict.fromkeys(only)) if only else live
+
+
+async def run_tailer(
+    config: Config,
+    databases: Sequence[str] | None,
+    logs: Callable[[str], EventLog],
+    metrics: Metrics,
+    health: Health,
+    *,
+    reset_position: bool = False,
+) -> None:
+    """Run the pipelines of `databases` (None: all that are live) until cancelled; `logs` gives each alias its log.
+
+    One that fails for good does not disturb the others; once all have, the first failure is raised.
+    """
+    keep_heap()
+    pipelines: dict[str, Pipeline] = {}
+    for alias in tailed(config, databases):
+        own = metrics.database(alias)
+        pipelines[alias] = Pipeline(
+            alias,
+            source_of(config, alias, own),
+            logs(alias),
+            health.source(alias),
+            own,
+            reset_position=reset_position,
+        )
+    failures: list[Exception] = []
+
+    async def run(pipeline: Pipeline) -> None:
+        try:
+            await pipeline.run()
+        except Exception as error:
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for pipeline in pipelines.values():
+            group.create_task(run(pipeline))
+    if failures:
+        raise failures[0]
+
+
+def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
+    """The source of this database. Raises ConfigError if its connection string cannot be used."""
+    from cdc.postgres.source import PostgresSource
+    from cdc.postgres.target import Target
+
+    return PostgresSource(Target.of(config, alias), metrics)

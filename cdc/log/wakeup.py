@@ -98,4 +98,5 @@ class Bell:
             self._loop.remove_reader(self._socket)
             with suppress(OSError):
                 os.unlink(self._address)
+            self._address = None
         self._socket.close()

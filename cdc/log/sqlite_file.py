@@ -18,9 +18,10 @@ FORMAT = 1
 BUSY_SECONDS = 5.0
 """How long a stranger (a backup, the sqlite3 shell) may hold the file before it is an error."""
 
-_PAGE_BYTES = 8192
+PAGE_BYTES = 16384
+"""Measured: the fastest for rows of half a megabyte, and no slower than smaller ones for a single small row."""
 _SCHEMA = f"""
-PRAGMA page_size = {_PAGE_BYTES};
+PRAGMA page_size = {PAGE_BYTES};
 PRAGMA journal_mode = WAL;
 PRAGMA user_version = {FORMAT};
 BEGIN;

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
-from cdc.postgres.values import compile_row
+from cdc.postgres.values import PgType, compile_row
 from psycopg import sql
 
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.postgres_conditions import ColumnInfo
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.postgres_visibility import visibility, visible_lsn
 from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import LivetailError, SourceUnavailable
-from cdc.postgres.catalog import Table, column_infos, table_by_name, types_of
+from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect
 
 log = logging.getLogger(__name__)
@@ -77,12 +78,13 @@ class PostgresReader:
     ) -> dict[bytes, bytes]:
         types = await types_of(conn, [column.oid for column in table.columns])
         encode = compile_row(table.columns, table.key, types)
-        where = push_down(query.node, await column_infos(conn, table, types))
-        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-        # Literal per cent signs of the pushed-down text are doubled, as psycopg wants them.
-        statement = sql.SQL("DECLARE livetail NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE ").format(
-            names, sql.Identifier(table.schema, table.name)
-        ) + sql.SQL(where.sql)  # type: ignore[arg-type]  # made by push_down, values only as parameters
+        utf8 = conn.info.parameter_status("server_encoding") == "UTF8"
+        where = push_down(query.node, {c.name: _column_info(c, types, utf8) for c in table.columns})
+        statement = sql.SQL("DECLARE livetail NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE {}").format(
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
+            sql.Identifier(table.schema, table.name),
+            sql.SQL(where.sql),  # type: ignore[arg-type]  # made by push_down: values only as parameters
+        )
         await conn.execute(statement, where.params)
         rows: dict[bytes, bytes] = {}
         width = range(len(table.columns))
@@ -156,6 +158,15 @@ class PostgresReader:
                         self._idle.append(conn)
                     else:
                         await conn.close()
+
+
+def _column_info(column: Column, types: Mapping[int, PgType], utf8: bool) -> ColumnInfo:
+    """What the push-down must know; a domain counts as its base type."""
+    known = types.get(column.oid)
+    while known is not None and known.kind == "domain":
+        known = types.get(known.base)
+    name = "" if known is None else "enum" if known.kind == "enum" else known.name
+    return ColumnInfo(column.name, name, column.deterministic, utf8)
 
 
 async def _value(conn: psycopg.AsyncConnection[Any], statement: str) -> Any:

@@ -7,8 +7,12 @@ from broadcaster.request import Wanted, many, single
 
 
 def test_a_plain_get():
-    assert single("pg", "todos", {"where": '{"done":false}'}) == Wanted("q1", "pg", "todos", {"done": False}, False, "$")
-    assert single("pg", "todos", {"skipInitial": "true", "id": "mine"}) == Wanted("mine", "pg", "todos", {}, True, "$")
+    assert single("pg", "todos", {"where": '{"done":false}'}) == Wanted(
+        "q1", "pg", "todos", {"done": False}, False, "$"
+    )
+    assert single("pg", "todos", {"skipInitial": "true", "id": "mine"}) == Wanted(
+        "mine", "pg", "todos", {}, True, "$"
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,7 +34,10 @@ def test_a_bad_get_names_the_offence(query, path):
 
 
 def test_many():
-    body = {"subscriptions": [{"id": "a", "db": "pg", "col": "t", "options": {"skipInitial": True}}], "cursor": "c"}
+    body = {
+        "subscriptions": [{"id": "a", "db": "pg", "col": "t", "options": {"skipInitial": True}}],
+        "cursor": "c",
+    }
     wanted, cursor = many(json.dumps(body).encode())
     assert wanted == [Wanted("a", "pg", "t", {}, True, "$.subscriptions[0]")]
     assert cursor == "c"
@@ -52,9 +59,18 @@ def test_a_bare_list_is_what_the_query_string_has():
         (b'{"subscriptions":[1]}', "$.subscriptions[0]"),
         (b'{"subscriptions":[{"id":"a","db":"x","col":1}]}', "$.subscriptions[0].col"),
         (b'{"subscriptions":[{"id":"a","db":"x","col":"c","wher":{}}]}', "$.subscriptions[0].wher"),
-        (b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"limit":1}}]}', "$.subscriptions[0].options.limit"),
-        (b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"skipInitial":1}}]}', "$.subscriptions[0].options.skipInitial"),
-        (b'{"subscriptions":[{"id":"a","db":"x","col":"c"},{"id":"a","db":"x","col":"c"}]}', "$.subscriptions[1].id"),
+        (
+            b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"limit":1}}]}',
+            "$.subscriptions[0].options.limit",
+        ),
+        (
+            b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"skipInitial":1}}]}',
+            "$.subscriptions[0].options.skipInitial",
+        ),
+        (
+            b'{"subscriptions":[{"id":"a","db":"x","col":"c"},{"id":"a","db":"x","col":"c"}]}',
+            "$.subscriptions[1].id",
+        ),
         (b'{"subscriptions":[{"id":"a","db":"x","col":"c"}],"cursor":1}', "$.cursor"),
         (b'{"subscriptions":[{"id":"a","db":"x","col":"c"}],"curso":"1"}', "$.curso"),
     ],

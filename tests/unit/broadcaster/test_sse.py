@@ -29,7 +29,9 @@ def test_an_empty_initial_is_one_event_and_a_large_row_goes_alone():
 
 
 @given(
-    st.dictionaries(st.text(min_size=1, max_size=8), st.tuples(st.text(max_size=16), st.integers(0, 2**62)), max_size=4),
+    st.dictionaries(
+        st.text(min_size=1, max_size=8), st.tuples(st.text(max_size=16), st.integers(0, 2**62)), max_size=4
+    ),
     st.frozensets(st.binary(min_size=6, max_size=6), max_size=5),
 )
 def test_a_cursor_comes_back_as_it_was(places, covered):
@@ -38,7 +40,10 @@ def test_a_cursor_comes_back_as_it_was(places, covered):
     assert sse.parse_cursor(text.decode()) == sse.Cursor(places, covered)
 
 
-@given(st.text(max_size=60) | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode() + ".1"))
+@given(
+    st.text(max_size=60)
+    | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode() + ".1")
+)
 def test_garbage_is_no_cursor_and_no_error(text):
     assert sse.parse_cursor(text) is None
 

@@ -1,0 +1,316 @@
+import asyncio
+
+from broadcaster.errors import RequestError
+from cdc.event import Batch, Position, Reset
+from tests.support.hub_world import EPOCH, World, event
+
+OPEN = {"done": False}
+
+
+def row(id_, done=False, **more):
+    return {"id": id_, "done": done, **more}
+
+
+async def test_initial_ready_then_diffs_in_one_frame_a_transaction():
+    async with World() as world:
+        await world.commit(("c", None, row(1)), ("c", None, row(2, True)))
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert client.frames[0] == ("initial", {"id": "q", "docs": [row(1)]}, None)
+        assert client.frames[1][1] == {"id": "q", "count": 1, "indexed": False}
+        await world.commit(("u", row(1), row(1, True)), ("u", row(2, True), row(2)), ("c", None, row(3)))
+        await client.until(1, "diff")
+        _, data, cursor = client.frames[2]
+        assert [change["type"] for change in data["changes"]] == ["delete", "insert", "insert"]
+        assert data["changes"][0] == {"type": "delete", "find": {"id": 1}}
+        assert cursor is not None
+        assert list(client.rows().values()) == [row(2), row(3)]
+
+
+async def test_changes_between_the_read_and_its_position_are_laid_over_the_snapshot():
+    async with World() as world:
+        await world.commit(("c", None, row(1)), ("c", None, row(2)))
+
+        async def meanwhile():
+            world.reader.before_answer = None
+            await world.commit(("u", row(1), row(1, title="new")), ("d", row(2), None), ("c", None, row(3)))
+
+        world.reader.before_answer = meanwhile
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert client.events == ["initial", "ready"]
+        assert list(client.rows().values()) == [row(1, title="new"), row(3)]
+
+
+async def test_a_transaction_that_the_log_shows_before_the_read_does():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        hidden = await world.commit(("c", None, row(2)), ("u", row(1), row(1, True)), seen=False)
+        await world.commit(("c", None, row(3)))
+        await world.feed.reach(4)
+        world.reader.hidden = {str(hidden)}
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert sorted(client.rows()) == ['{"id": 2}', '{"id": 3}']
+
+
+async def test_also_when_it_was_logged_before_the_feed_began():
+    world = World()
+    writer = await world.log.writer()
+    await writer.append(Batch([event("c", 7, 1, after=row(7))], Position(EPOCH, 10), 0))
+    await writer.close()
+    world.reader.hidden = {"7"}
+    async with world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert list(client.rows().values()) == [row(7)]
+
+
+async def test_the_join_waits_for_the_position_and_nudges_the_database():
+    async with World() as world:
+        world.reader.order = 1_000
+        client = world.connect(q=OPEN)
+        async with asyncio.timeout(5):
+            while not world.reader.nudges:
+                await asyncio.sleep(0.001)
+        assert client.events == []
+        await world.writer.append(Batch([], Position(EPOCH, 1_000), 0))
+        await client.until(1, "ready")
+
+
+async def test_what_comes_while_the_initial_result_is_sent_follows_it():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        client = world.connect(q=OPEN)
+        client.outbox.gate.clear()
+        await client.until(1, "initial")
+        await world.commit(("u", row(1), row(1, title="later")))
+        await world.feed.reach(2)
+        client.outbox.gate.set()
+        await client.until(1, "diff")
+        assert client.events == ["initial", "ready", "diff"]
+        assert client.frames[1][2] is None  # the cursor comes with the last frame
+        assert client.frames[2][2] is not None
+
+
+async def test_a_cursor_resumes_with_exactly_what_was_missed():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        held = first.rows()
+        first.close()
+        await world.commit(("c", None, row(2)), ("c", None, row(9, True)))
+        await world.commit(("u", row(1), row(1, True)))
+        await world.commit(("u", row(9, True), row(9, True, x=1)))
+        second = world.connect(first.cursor, q=OPEN)
+        await second.until(1, "ready")
+        assert second.events == ["diff", "diff", "ready"]
+        assert second.frames[-1][1] == {"id": "q", "resumed": True, "indexed": False}
+        assert list(second.rows(rows=held).values()) == [row(2)]
+        await world.commit(("d", row(2), None))
+        await second.until(3, "diff")
+        third = world.connect(second.frames[0][2], q=OPEN)
+        await third.until(2, "diff")
+        assert third.events == ["diff", "diff", "ready"] or third.events == ["diff", "ready", "diff"]
+
+
+async def test_a_new_subscription_beside_a_resumed_one_starts_afresh():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        second = world.connect(first.cursor, q=OPEN, other={})
+        await second.until(2, "ready")
+        assert [(e, d["id"]) for e, d, _ in second.frames] == [
+            ("ready", "q"),
+            ("reset", "other"),
+            ("initial", "other"),
+            ("ready", "other"),
+        ]
+        assert second.frames[1][1]["reason"] == "not_in_cursor"
+        second.close()
+        third = world.connect(second.cursor, q=OPEN, other={})
+        await third.until(2, "ready")
+        assert third.events == ["ready", "ready"]
+
+
+async def test_another_where_under_the_same_id_is_not_resumed():
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        second = world.connect(first.cursor, q={})
+        await second.until(1, "ready")
+        assert second.events == ["reset", "initial", "ready"]
+
+
+async def test_a_cursor_from_another_life_resets():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        client = world.connect("nonsense", q=OPEN)
+        await client.until(1, "ready")
+        assert client.frames[0][1] == {"id": "q", "reason": "cursor_invalid"}
+        ahead = client.cursor.rpartition(".")[0] + ".99"
+        second = world.connect(ahead, q=OPEN)
+        await second.until(1, "ready")
+        assert second.frames[0][1]["reason"] == "cursor_invalid"
+        await world.writer.start_over(Position(EPOCH, 1_000))
+        await client.until(1, "reset")
+        third = world.connect(client.cursor, q=OPEN)
+        await third.until(1, "ready")
+
+
+async def test_start_over_resets_live_queries():
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.writer.start_over(Position(EPOCH, 1_000))
+        await client.until(2, "ready")
+        assert client.events == ["initial", "ready", "reset", "initial", "ready"]
+        assert client.frames[2][1]["reason"] == "epoch_changed"
+        old = client.frames[1][2]
+        again = world.connect(old, q=OPEN)
+        await again.until(1, "ready")
+        assert again.frames[0][1]["reason"] == "epoch_changed"
+
+
+async def test_truncate_empties_the_result_exactly():
+    async with World() as world:
+        await world.commit(("c", None, row(1)), ("c", None, row(2)))
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        reads = world.reader.reads
+        await world.commit(("d", row(1), None), ("t", None, None), ("c", None, row(5)))
+        await client.until(2, "ready")
+        assert client.events == ["initial", "ready", "reset", "initial", "ready"]
+        assert list(client.rows().values()) == [row(5)]
+        assert world.reader.reads == reads
+        await world.commit(("d", row(5), None))
+        await client.until(1, "diff")
+        assert client.rows() == {}
+
+
+async def test_a_missing_old_image_starts_over():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("u", None, row(1, True)))
+        await client.until(1, "reset")
+        world.reader.rows[1] = row(1, True)
+        await client.until(2, "ready")
+        assert client.frames[2][1]["reason"] == "before_image_missing"
+        assert client.rows() == {}
+
+
+async def test_a_transaction_too_large_for_a_frame_starts_over():
+    async with World(transaction_bytes=500) as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(*[("c", None, row(i, text="x" * 50)) for i in range(20)])
+        await client.until(2, "ready")
+        assert client.frames[2][1]["reason"] == "transaction_too_large"
+        assert len(client.rows()) == 20
+
+
+async def test_a_reset_of_the_collection_starts_over():
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("c", None, row(1)), resets=(Reset("todos", "columns_changed"),))
+        await client.until(2, "ready")
+        assert client.frames[2][1]["reason"] == "columns_changed"
+        assert list(client.rows().values()) == [row(1)]
+
+
+async def test_a_replay_across_a_reset_starts_over():
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        await world.commit(("c", None, row(1)))
+        await world.commit(("c", None, row(2)), resets=(Reset("todos", "columns_changed"),))
+        second = world.connect(first.cursor, q=OPEN)
+        await second.until(1, "ready")
+        assert second.events[-3:] == ["reset", "initial", "ready"]
+        assert len(second.rows()) == 2
+
+
+async def test_a_transaction_in_parts_is_one_frame():
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        for order in (1, 2, 3):
+            await world.writer.append(
+                Batch(
+                    [event("c", 50, order, after=row(order))],
+                    None if order < 3 else Position(EPOCH, 5_100),
+                    0,
+                )
+            )
+        await client.until(1, "diff")
+        assert client.events == ["initial", "ready", "diff"]
+        assert len(client.frames[2][1]["changes"]) == 3
+
+
+async def test_the_database_is_down_at_subscribe():
+    async with World() as world:
+        world.reader.failure = RequestError("database_unavailable", "gone fishing")
+        client = world.connect(q=OPEN)
+        await client.until(1, "error")
+        assert client.frames[0][1] == {
+            "id": "q",
+            "code": "database_unavailable",
+            "message": "gone fishing",
+            "retryable": True,
+        }
+        world.reader.failure = None
+        await client.until(1, "ready")
+        assert client.events == ["error", "initial", "ready"]
+
+
+async def test_a_result_too_large_ends_that_subscription_only():
+    async with World(initial_rows=1) as world:
+        await world.commit(("c", None, row(1)), ("c", None, row(2, True)), ("c", None, row(3, True)))
+        client = world.connect(few=OPEN, many={"done": True})
+        world.reader.failure = None
+        await client.until(1, "error")
+        await client.until(1, "ready")
+        error = next(d for e, d, _ in client.frames if e == "error")
+        assert (error["id"], error["code"], error["retryable"]) == ("many", "result_too_large", False)
+
+
+async def test_equal_queries_are_one():
+    async with World() as world:
+        first = world.connect(a={"done": False, "id": 1}, b={"$and": [{"id": 1}, {"done": False}]})
+        await first.until(2, "ready")
+        queries = {s.live_query for s in first.connection.subscriptions.values()}
+        assert len(queries) == 1
+        first.close()
+        assert not next(iter(queries)).subscriptions
+
+
+async def test_noop_updates_are_not_told():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("u", row(1), row(1)))
+        await world.commit(("d", row(1), None))
+        await client.until(1, "diff")
+        assert [c["type"] for c in client.frames[2][1]["changes"]] == ["delete"]
+
+
+async def test_progress_carries_the_cursor_on():
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        before = client.cursor
+        await world.commit(("c", None, row(1, True)))
+        await world.feed.reach(1)
+        client.connection.progress()
+        assert client.cursor != before
+        again = world.connect(client.cursor, q=OPEN)
+        await again.until(1, "ready")
+        assert again.events == ["ready"]

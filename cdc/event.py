@@ -113,12 +113,30 @@ class TransactionInfo(msgspec.Struct, frozen=True):
     last: bool = False
 
 
+_NULL: Final = msgspec.Raw(b"null")
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """A change event as read: rows stay raw JSON, since most readers only route them."""
 
     op: str
     source: SourceInfo
     transaction: TransactionInfo
-    before: msgspec.Raw | None = None
-    after: msgspec.Raw | None = None
+    raw_before: msgspec.Raw = msgspec.field(name="before", default=_NULL)
+    raw_after: msgspec.Raw = msgspec.field(name="after", default=_NULL)
     types: dict[str, str] | None = None
+
+    @property
+    def before(self) -> bytes | None:
+        """The old row's JSON; None if there is none, or the database could not give it."""
+        return _row(self.raw_before)
+
+    @property
+    def after(self) -> bytes | None:
+        """The new row's JSON; None if there is none."""
+        return _row(self.raw_after)
+
+
+def _row(raw: msgspec.Raw) -> bytes | None:
+    row = bytes(raw)
+    return None if row == b"null" else row

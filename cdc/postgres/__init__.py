@@ -1,0 +1,1 @@
+"""The Postgres source: pgoutput read from a replication slot, turned into the envelope of `cdc.codec`."""

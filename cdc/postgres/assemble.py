@@ -1,0 +1,323 @@
+"""pgoutput messages to batches of finished events: transactions, relations, positions. (pure)
+
+One `Assembler` serves one connection: what the server announced on it (relations) ends with it. Large transactions
+come out in parts; nothing else leaves before its commit.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cdc.errors import ProtocolError, SetupError
+from cdc.event import Batch, Position, Record, Reset
+from cdc.postgres.memory import Memory, shape_of
+from cdc.postgres.messages import (
+    Begin,
+    Commit,
+    Delete,
+    Insert,
+    LogicalMessage,
+    Origin,
+    Relation,
+    Truncate,
+    TypeName,
+    Update,
+)
+from cdc.postgres.pgoutput import EPOCH_2000_US, FRAME_HEAD, XLogData, decode, decode_frame
+from cdc.postgres.relation import TRUNCATED, KnownRelation
+from cdc.postgres.rowcode import RowFunction, generate
+from cdc.postgres.scalars import string
+from cdc.postgres.transaction import Collection, Transaction
+from cdc.postgres.values import PgType, wire_text
+
+MAX_PART_BYTES: Final = 1 << 20
+
+
+class NeedRelation(Exception):  # noqa: N818 - a question to the caller, no error
+    """The stream introduces a table, or new columns of one: `learn` what the catalog says, then feed the message
+    again; nothing of it was taken in. type_oids: the types of its columns."""
+
+    def __init__(self, relation: Relation) -> None:
+        super().__init__(f"{relation.schema}.{relation.table}")
+        self.relid = relation.relid
+        self.schema = relation.schema
+        self.table = relation.table
+        self.type_oids = tuple(column.oid for column in relation.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class RelationInfo:
+    """What the catalog says of a table.
+
+    collection: its name in the log; None: it is not wanted after all.
+    key: the primary key's columns in key order; empty if the catalog does not know the table any more: then the key
+        remembered in the position's state is used.
+    partitioned: it is a partitioned table, whose changes are published as its own.
+    types: those of its columns, and what they are made of, that are not built in.
+    """
+
+    collection: str | None
+    key: tuple[str, ...] = ()
+    partitioned: bool = False
+    types: Mapping[int, PgType] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Complete:
+    """Complete transactions that go out as one batch; order: the position up to which they are complete."""
+
+    resets: tuple[Reset, ...]
+    records: list[Record] = field(default_factory=list)
+    order: int = 0
+    state: Mapping[str, Any] = field(default_factory=dict)
+    ts_ms: int = 0
+    size: int = 0
+
+
+class Assembler:
+    """Feeds on one connection's messages, gives batches.
+
+    position: where the log stands; transactions that it covers are dropped, its `state` is what `memory` holds.
+    collections: (schema, table) → collection, the tables wanted; rows of others are skipped.
+    now_ms: Unix time; asked once per transaction, or part of one, for its events' `ts_ms`.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        alias: str,
+        database: str,
+        version: str,
+        position: Position,
+        collections: Mapping[tuple[str, str], str],
+        now_ms: Callable[[], int],
+        max_part_bytes: int = MAX_PART_BYTES,
+    ) -> None:
+        self._origin = (
+            f'"version":{_json(version)},"connector":"postgresql","name":{_json(f"{project}.{alias}")}'
+            f',"snapshot":"false","epoch":{_json(position.epoch)},"db":{_json(database)}'
+        )
+        self._epoch = position.epoch
+        self._resumed_at = self._order = self._taken = position.order
+        self._memory = Memory(position.state)
+        self._wanted = collections
+        self._now_ms = now_ms
+        self._max_part = max_part_bytes
+        self._collections = {name: Collection(name) for name in collections.values()}
+        self._announced: dict[int, Relation] = {}
+        self._relations: dict[int, KnownRelation | None] = {}
+        self._answer: RelationInfo | None = None
+        self._transaction = Transaction()
+        self._open = self._repeats = False
+        self._resets: list[Reset] = []
+        self._complete: deque[_Complete] = deque()
+        # By the message's type and relation id, five characters of wire text. `_rows` is the choice of the moment:
+        # all of them within a transaction, none outside and in one that is skipped.
+        self._functions: dict[str, RowFunction] = {}
+        self._no_functions: dict[str, RowFunction] = {}
+        self._rows = self._no_functions
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open: its commit has not been fed yet."""
+        return self._open
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of event values not yet taken."""
+        return self._transaction.size + sum(complete.size for complete in self._complete)
+
+    def shape(self, collection: str) -> str | None:
+        """The collection's shape as the stream knows it, see `memory.shape_of`; None before it was ever seen."""
+        return self._memory.shape(collection)
+
+    def feed(self, message: bytes | memoryview) -> None:
+        """Take in one XLogData frame. Raises NeedRelation, before anything is taken in; ProtocolError for what is
+        not understood; SetupError for a table whose key is unknown."""
+        text = str(message, "latin-1")
+        row = self._rows.get(text[FRAME_HEAD : FRAME_HEAD + 5])
+        if row is not None:
+            try:
+                if row(message, text):
+                    return
+            except (struct.error, LookupError, ValueError):
+                pass  # the general way says what is wrong
+        self._feed_any(bytes(message))
+
+    def progress(self, wal_end: int) -> None:
+        """Take in a keep-alive: all that committed below `wal_end` was sent. Says nothing inside a transaction."""
+        if not self._open and wal_end > self._order:
+            self._move(wal_end)
+
+    def learn(self, info: RelationInfo) -> None:
+        """Answer the last NeedRelation, whose message is fed again next."""
+        self._answer = info
+
+    def take(self) -> Batch | None:
+        """What is pending: complete transactions, in one batch or, before a reset, several; else the first part of an
+        open transaction that is larger than a part may be; else the position, if it moved; else None."""
+        if self._complete:
+            done = self._complete.popleft()
+            self._taken = done.order
+            return Batch(done.records, Position(self._epoch, done.order, done.state), done.ts_ms, done.resets)
+        if self._transaction.size > self._max_part and (part := self._transaction.take_part(self._now_ms())):
+            resets, self._resets = tuple(self._resets), []
+            return Batch(part, None, self._transaction.commit_ms, resets)
+        if self._order > self._taken:
+            self._taken = self._order
+            return Batch([], Position(self._epoch, self._order, self._memory.state), self._now_ms())
+        return None
+
+    def _feed_any(self, message: bytes) -> None:
+        """Any message, the general way."""
+        frame = decode_frame(message)
+        if not isinstance(frame, XLogData):
+            raise ProtocolError("CopyData 'k', byte 0: a keep-alive where a message was expected")
+        decoded = decode(frame.message)
+        match decoded:
+            case Begin():
+                self._begin(decoded)
+            case Commit():
+                self._commit(decoded)
+            case Origin() | TypeName() | LogicalMessage():
+                pass  # they tell nothing of any row; the position moves with the next commit
+            case _ if not self._open:
+                raise ProtocolError(f"pgoutput message {frame.message[:1]!r} outside a transaction")
+            case Relation():
+                self._announce(decoded)
+            case Truncate():
+                for known in [self._known(relid) for relid in decoded.relids]:
+                    if known is not None and not self._repeats:
+                        known.add(self._transaction, frame.start, TRUNCATED)
+            case Insert() | Update() | Delete():
+                known = self._known(decoded.relid)
+                if known is not None and not self._repeats:
+                    for change in known.changes(decoded):
+                        known.add(self._transaction, frame.start, change)
+
+    def _known(self, relid: int) -> KnownRelation | None:
+        """The relation, or None if it is not wanted."""
+        if relid not in self._relations:
+            raise ProtocolError(f"a change of relation {relid}, which was never announced")
+        return self._relations[relid]
+
+    def _begin(self, begin: Begin) -> None:
+        if self._open:
+            raise ProtocolError("pgoutput message 'B' inside a transaction")
+        self._open = True
+        self._repeats = begin.commit_lsn < self._resumed_at
+        if self._repeats:
+            return
+        if begin.commit_lsn < self._order:
+            raise ProtocolError(
+                f"a transaction committed at {begin.commit_lsn}, though everything below {self._order} was sent"
+            )
+        self._rows = self._functions
+        self._transaction.begin(begin.xid, begin.commit_lsn, _unix_ms(begin.commit_time_us), self._now_ms())
+
+    def _commit(self, commit: Commit) -> None:
+        transaction = self._transaction
+        if not self._open:
+            raise ProtocolError("pgoutput message 'C' outside a transaction")
+        self._open = False
+        self._rows = self._no_functions
+        if self._repeats:
+            if commit.end_lsn > self._resumed_at:
+                raise ProtocolError(f"the position {self._resumed_at} lies inside a commit")
+            return
+        if commit.commit_lsn != transaction.commit_lsn or commit.end_lsn < commit.commit_lsn:
+            raise ProtocolError(
+                f"a transaction began with its commit at {transaction.commit_lsn}, but it is at {commit.commit_lsn}"
+            )
+        size, records = transaction.size, transaction.finish()
+        resets, self._resets = tuple(self._resets), []
+        if records or resets or transaction.partial:
+            if resets or not self._complete:
+                self._complete.append(_Complete(resets))
+            complete = self._complete[-1]
+            complete.records += records
+            complete.size += size
+            complete.ts_ms = transaction.commit_ms
+        self._memory.commit()
+        self._move(commit.end_lsn)
+
+    def _move(self, order: int) -> None:
+        """Everything complete is complete up to `order`."""
+        self._order = order
+        if self._complete:
+            self._complete[-1].order = order
+            self._complete[-1].state = self._memory.state
+
+    def _announce(self, relation: Relation) -> None:
+        """A relation, new or again: the server repeats itself after much that changes nothing, such as ANALYZE."""
+        known = self._announced.get(relation.relid)
+        if known is not None and _described(known) == _described(relation):
+            return
+        if (relation.schema, relation.table) not in self._wanted:
+            self._install(relation, None)
+            return
+        info, self._answer = self._answer, None
+        if info is None:
+            raise NeedRelation(relation)
+        if info.collection is None:
+            self._install(relation, None)
+            return
+        collection = self._collections.setdefault(info.collection, Collection(info.collection))
+        key = self._key(relation, info.key, collection.name)
+        if not self._repeats or self._memory.shape(collection.name) is None:
+            shape = shape_of((column.name, column.oid, column.typmod) for column in relation.columns)
+            changed = self._memory.learn(collection.name, shape, key)
+            reset = Reset(collection.name, changed)
+            if changed and reset not in self._resets:
+                self._resets.append(reset)
+        place = f'{self._origin},"schema":{_json(relation.schema)},"table":{_json(relation.table)}'
+        self._install(
+            relation, KnownRelation(collection, relation.columns, key, info.types, place, info.partitioned)
+        )
+
+    def _key(self, relation: Relation, key: tuple[str, ...], collection: str) -> tuple[str, ...]:
+        """The key to use: the catalog's, or where that is ahead of the stream the last one known."""
+        names = {column.name for column in relation.columns}
+        for candidate in (key, self._memory.key(collection)):
+            if candidate and names.issuperset(candidate):
+                return candidate
+        table = f"{relation.schema}.{relation.table}"
+        if not key:
+            raise SetupError(
+                f"table {table} has no primary key, by which its rows could be told apart; "
+                f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
+            )
+        raise SetupError(
+            f"table {table} publishes {', '.join(sorted(names)) or 'no columns'}, without its primary key "
+            f"({', '.join(key)}); publish all of its columns: drop the column list of the publication"
+        )
+
+    def _install(self, relation: Relation, known: KnownRelation | None) -> None:
+        self._announced[relation.relid] = relation
+        self._relations[relation.relid] = known
+        functions = (_skip, _skip, _skip) if known is None else generate(known, self._transaction)
+        for letter, function in zip("IUD", functions, strict=True):
+            self._functions[letter + relation.relid.to_bytes(4).decode("latin-1")] = function
+
+
+def _skip(data: bytes | memoryview, message: str) -> bool:
+    """The row function of a relation that is not wanted."""
+    return True
+
+
+def _described(relation: Relation) -> object:
+    columns = [(column.name, column.oid, column.typmod) for column in relation.columns]
+    return relation.schema, relation.table, columns
+
+
+def _unix_ms(time_us: int) -> int:
+    return (time_us + EPOCH_2000_US) // 1000
+
+
+def _json(text: str) -> str:
+    return string(wire_text(text))

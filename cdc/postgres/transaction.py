@@ -1,0 +1,102 @@
+"""The open transaction: its events so far, their numbering, and which is the last of each collection. (pure)"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cdc.event import Record
+
+_END: Final = b"}}"  # of every event: the ends of its transaction block and of itself
+_LAST: Final = b',"last":true}}'
+
+
+class Collection:
+    """What one collection knows of the open transaction.
+
+    order: events so far; newest: where in the records the latest is, which may turn out to be the last.
+    """
+
+    __slots__ = ("name", "newest", "number", "order")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.number = 0
+        self.order = 0
+        self.newest = -1
+
+
+class Transaction:
+    """The open transaction, one object used over and over. The generated code writes to it directly.
+
+    part: changes with every transaction and every part taken of one; whoever keeps text made of what is here makes
+        it anew when `part` moved.
+    total: events so far; records and size: those not yet taken, and the bytes of their values.
+    """
+
+    __slots__ = (
+        "_touched", "commit_lsn", "commit_ms", "now_ms", "number", "part", "partial", "records", "size", "total", "xid"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.part = self.number = 0
+        self.begin(0, 0, 0, 0)
+
+    def begin(self, xid: int, commit_lsn: int, commit_ms: int, now_ms: int) -> None:
+        self.xid = xid
+        self.commit_lsn = commit_lsn
+        self.commit_ms = commit_ms
+        self.now_ms = now_ms
+        self.part += 1
+        self.number += 1
+        self.partial = False
+        self.total = 0
+        self.size = 0
+        self.records: list[Record] = []
+        self._touched: list[Collection] = []
+
+    def enter(self, collection: Collection) -> None:
+        """Let the collection take part, from 0 on if it does not yet."""
+        if collection.number != self.number:
+            collection.number = self.number
+            collection.order = 0
+            collection.newest = -1
+            self._touched.append(collection)
+
+    def add(self, collection: Collection, key: bytes, event: bytes) -> None:
+        """Append an event that was numbered total + 1 and order + 1."""
+        self.total += 1
+        self.size += len(event)
+        collection.order += 1
+        collection.newest = len(self.records)
+        self.records.append((collection.name, key, event))
+
+    def take_part(self, now_ms: int) -> list[Record]:
+        """The events so far but the newest of each collection, which stay: whether it is the last is not known yet.
+
+        So where a transaction comes in parts its collections may be out of step, though each is in order.
+        """
+        kept = sorted((c for c in self._touched if c.newest >= 0), key=lambda collection: collection.newest)
+        places = {collection.newest for collection in kept}
+        part = [record for i, record in enumerate(self.records) if i not in places]
+        if not part:
+            return part
+        self.records = [self.records[collection.newest] for collection in kept]
+        for i, collection in enumerate(kept):
+            collection.newest = i
+        self.size = sum(len(event or b"") for _, _, event in self.records)
+        self.part += 1
+        self.now_ms = now_ms
+        self.partial = True
+        return part
+
+    def finish(self) -> list[Record]:
+        """The remaining events, the last of each collection marked as such."""
+        records = self.records
+        for collection in self._touched:
+            if collection.newest >= 0:
+                name, key, event = records[collection.newest]
+                assert event is not None
+                records[collection.newest] = (name, key, event.removesuffix(_END) + _LAST)
+        self.records = []
+        self.size = 0
+        return records

@@ -67,12 +67,15 @@ class Pipeline:
                 raise
             finally:
                 self._metrics.connected.set(0)
-            since = self._streaming_since
-            attempt = 1 if since is not None and self._clock() - since >= STABLE else attempt + 1
+            attempt = 1 if self._was_stable() else attempt + 1
             self._metrics.retried(_reason(failure))
             self._enter(State.RETRYING, str(failure))
             _log.debug("%s: attempt %d failed: %s", self._alias, attempt, failure)
             await self._sleep(self._jitter() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)))
+
+    def _was_stable(self) -> bool:
+        since = self._streaming_since
+        return since is not None and self._clock() - since >= STABLE
 
     async def _session(self) -> None:
         """From opening the log to the first failure."""

@@ -166,9 +166,7 @@ async def tables(conn: Connection, wanted: Sequence[Name]) -> list[TableFacts]:
     """The facts of each wanted table, in that order."""
     schemas, names = [schema for schema, _ in wanted], [name for _, name in wanted]
     rows = await (await conn.execute(_TABLES, (schemas, names))).fetchall()
-    found = {
-        (row[0], row[1]): TableFacts(*row[:10], not_full=tuple((s, n) for s, n in row[10])) for row in rows
-    }
+    found = {(row[0], row[1]): _table(row) for row in rows}
     missing = [name for name in wanted if name not in found]
     existing = await (await conn.execute(_TABLE_NAMES)).fetchall() if missing else []
     for schema, name in missing:
@@ -226,8 +224,13 @@ async def _one(conn: Connection, query: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
+def _table(row: tuple[Any, ...]) -> TableFacts:
+    values = [*row[:-1], tuple((schema, name) for schema, name in row[-1])]
+    return TableFacts(*values)
+
+
 def _nearest(schema: str, name: str, existing: Sequence[Name]) -> tuple[str, ...]:
     """Up to three names of existing tables that may have been meant: the same name elsewhere first."""
     elsewhere = [f"{s}.{n}" for s, n in existing if n == name]
-    alike = difflib.get_close_matches(f"{schema}.{name}", [f"{s}.{n}" for s, n in existing], n=3)
-    return tuple(dict.fromkeys([*elsewhere, *alike]))[:3]
+    alike = difflib.get_close_matches(name, [n for s, n in existing if s == schema], n=3)
+    return tuple(elsewhere + [f"{schema}.{n}" for n in alike])[:3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -15,8 +15,8 @@ from cdc.postgres import catalog, setup, slot
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.connect import connect, describe, reason, unavailable
 from cdc.postgres.facts import Connection
-from cdc.postgres.requirements import slot_requirement
-from cdc.postgres.stream import PostgresStream
+from cdc.postgres.requirements import Facts, slot_requirement
+from cdc.postgres.stream import Learner, PostgresStream, now_ms
 from cdc.postgres.target import Target, identifier, literal
 from cdc.postgres.watch import Watch
 
@@ -39,12 +39,7 @@ class PostgresSource:
         """See `cdc.tailer.Source`."""
         session = await setup.open_session(self._target)
         try:
-            replication = await connect(self._target.conn, replication=True, statement_timeout="0")
-            try:
-                return await self._follow(session, replication, after)
-            except BaseException:
-                await replication.close()
-                raise
+            return await self._follow(session, after)
         except psycopg.Error as error:
             await session.close()
             raise self._explain(reason(error), error.sqlstate) from error
@@ -67,24 +62,40 @@ class PostgresSource:
         finally:
             await session.close()
 
-    async def _follow(
-        self, session: Connection, replication: psycopg.AsyncConnection[Any], after: Position | None
-    ) -> Following:
-        target = self._target
-        outcome = await setup.mend(session, target)
-        server = outcome.facts.server
+    async def _follow(self, session: Connection, after: Position | None) -> Following:
+        outcome = await setup.mend(session, self._target)
+        self._require(outcome, after)
+        replication = await connect(self._target.conn, replication=True, statement_timeout="0")
+        try:
+            stream = await self._start(session, replication, outcome.facts, after)
+        except BaseException:
+            await replication.close()
+            raise
+        watch = Watch(self._target, session, stream, self._metrics)
+        joined = outcome.joined if after is not None else frozenset()
+        return Following(stream, asyncio.create_task(watch.run(self._watch_every, joined)), session)
+
+    def _require(self, outcome: setup.Outcome, after: Position | None) -> None:
+        """Raise SetupError for all that is left to an operator; a slot that a position depends on is another matter."""
+        left = list(outcome.unmet)
+        slot_needed = slot_requirement(self._target, outcome.facts)
+        in_doubt = after is None or (outcome.facts.slot is not None and outcome.facts.slot.invalid is None)
+        if in_doubt and not slot_needed.ok and not slot_needed.automatic:
+            left.append(slot_needed)
+        if left:
+            raise setup.unmet(self._target, left)
+
+    async def _start(
+        self, session: Connection, replication: Connection, facts: Facts, after: Position | None
+    ) -> PostgresStream:
+        """Find or make the slot and put the replication connection into streaming."""
+        target, server = self._target, facts.server
         identity = await (await replication.execute("IDENTIFY_SYSTEM")).fetchone()
         assert identity is not None
         epoch = str(identity[0])
-        start = slot.start_at(target, server, epoch, outcome.facts.slot, after)
-        left = list(outcome.unmet)
-        slot_needed = slot_requirement(target, outcome.facts)
-        if not slot_needed.ok and not slot_needed.automatic:
-            left.append(slot_needed)
-        if left:
-            raise setup.unmet(target, left)
+        start = slot.start_at(target, server, epoch, facts.slot, after)
         if start is None:
-            start = await slot.create(replication, session, target, outcome.facts.slot)
+            start = await slot.create(replication, session, target, facts.slot)
         self._started_at = start
         position = after or Position(epoch, start)
         assembler = Assembler(
@@ -94,9 +105,10 @@ class PostgresSource:
             position=position,
             version=VERSION,
             collections=target.tables,
+            now_ms=now_ms,
         )
         await replication.execute(_start_command(target, start))
-        stream = PostgresStream(
+        return PostgresStream(
             replication,
             assembler,
             self._learner(session),
@@ -105,17 +117,16 @@ class PostgresSource:
             begin=after is None,
             server_timeout=server.sender_timeout,
         )
-        watch = Watch(target, session, stream, assembler, self._metrics)
-        joined = outcome.joined if after is not None else frozenset()
-        return Following(stream, asyncio.create_task(watch.run(self._watch_every, joined)), session)
 
-    def _learner(self, session: Connection) -> Any:
+    def _learner(self, session: Connection) -> Learner:
         async def learn(need: NeedRelation) -> RelationInfo:
             collection = self._target.tables.get((need.schema, need.table))
+            if collection is None:
+                return RelationInfo(None)
             table = await catalog.table_by_id(session, need.relid, self._target.publication)
             types = await catalog.types_of(session, need.type_oids)
-            if table is None:
-                return RelationInfo(collection, (), False, types)
+            if table is None:  # dropped since
+                return RelationInfo(collection, types=types)
             return RelationInfo(collection, table.key, table.partitioned, types)
 
         return learn

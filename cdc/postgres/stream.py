@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
@@ -29,6 +29,8 @@ PROGRESS_S: Final = 0.1
 LONGEST_STATUS_S: Final = 5.0
 DEFAULT_TIMEOUT_S: Final = 60.0  # where the server has wal_sender_timeout = 0
 _XLOG_DATA: Final = ord("w")
+
+Learner: TypeAlias = Callable[[NeedRelation], Awaitable[RelationInfo]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class PostgresStream:
         self,
         conn: psycopg.AsyncConnection[Any],
         assembler: Assembler,
-        learn: Callable[[NeedRelation], Awaitable[RelationInfo]],
+        learn: Learner,
         explain: Callable[[str, str | None], LivetailError],
         after: Position,
         *,
@@ -65,7 +67,7 @@ class PostgresStream:
         self._explain = explain
         self._position = after
         self._confirmed = after.order
-        self._progress: Batch | None = Batch([], after, _now_ms()) if begin else None
+        self._progress: Batch | None = Batch([], after, now_ms()) if begin else None
         self._progress_due = 0.0
         self._announcements: list[Announcement] = []
         self._failure: BaseException | None = None
@@ -122,6 +124,10 @@ class PostgresStream:
         """Give the reset out once the stream has passed its place."""
         self._announcements.append(announcement)
         self._changed.set()
+
+    def shape(self, collection: str) -> str | None:
+        """The shape of its columns as the stream has it; None if no change of it was seen yet."""
+        return self._assembler.shape(collection)
 
     def fail(self, failure: BaseException) -> None:
         """End the stream: `take` raises this after what is complete was taken."""
@@ -281,7 +287,7 @@ class PostgresStream:
             self._in_part = batch.position is None
             return batch
         if batch is not None:
-            batch.ts_ms = _now_ms()
+            batch.ts_ms = now_ms()
             self._progress = batch
         if self._progress is None:
             return None
@@ -300,7 +306,7 @@ class PostgresStream:
         passed = [each for each in self._announcements if each.lsn <= self._position.order]
         self._announcements = [each for each in self._announcements if each not in passed]
         resets = tuple(each.reset for each in passed if each.still())
-        return Batch([], self._position, _now_ms(), resets) if resets else None
+        return Batch([], self._position, now_ms(), resets) if resets else None
 
     # --- how it ends
 
@@ -326,5 +332,6 @@ class PostgresStream:
             self._writer = False
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Unix time."""
     return time.time_ns() // 1_000_000

@@ -6,10 +6,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cdc.config import Config
 from cdc.postgres.facts import Name
+
+if TYPE_CHECKING:
+    from cdc.config import Config
 
 _LONGEST: Final = 63
 

@@ -12,9 +12,9 @@ from cdc.event import Reset
 from cdc.metrics import DatabaseMetrics
 from cdc.postgres import catalog, setup
 from cdc.postgres import facts as ask
-from cdc.postgres.assemble import Assembler, shape_of
 from cdc.postgres.connect import unavailable
 from cdc.postgres.facts import Connection, Name, Slot
+from cdc.postgres.memory import shape_of
 from cdc.postgres.requirements import explain
 from cdc.postgres.stream import Announcement, PostgresStream
 from cdc.postgres.target import Target
@@ -34,13 +34,11 @@ class Watch:
         target: Target,
         session: Connection,
         stream: PostgresStream,
-        assembler: Assembler,
         metrics: DatabaseMetrics,
     ) -> None:
         self._target = target
         self._session = session
         self._stream = stream
-        self._assembler = assembler
         self._metrics = metrics
         self._relids: dict[Name, int | None] = {}
         self._shapes: dict[str, str] = {}
@@ -95,12 +93,12 @@ class Watch:
         if not table:
             return ""
         shape = shape_of([(column.name, column.oid, column.typmod) for column in table.columns])
-        known = self._shapes.get(collection) or self._assembler.shape(collection)
+        known = self._shapes.get(collection) or self._stream.shape(collection)
         self._shapes[collection] = shape
         return shape if known is not None and known != shape else ""
 
     def _unless_known(self, collection: str, shape: str) -> Callable[[], bool]:
-        return lambda: self._assembler.shape(collection) != shape
+        return lambda: self._stream.shape(collection) != shape
 
     def _look_at_slot(self, slot: Slot) -> None:
         self._metrics.source_lag.set(slot.lag)

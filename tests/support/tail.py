@@ -1,0 +1,128 @@
+"""Runs a source's pipeline into a log beside a test, and hands out what arrived, decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from support.memory_log import MemoryLog
+
+from cdc.event import Position, Reset
+from cdc.health import SourceHealth
+from cdc.log import EventLog
+from cdc.metrics import DatabaseMetrics, Metrics
+from cdc.pipeline import Pipeline
+from cdc.tailer import Source
+
+PATIENCE_S = 60
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change event, decoded. `value` is the envelope."""
+
+    offset: int
+    collection: str
+    key: Any
+    value: dict[str, Any]
+
+    @property
+    def op(self) -> str:
+        return str(self.value["op"])
+
+    @property
+    def before(self) -> Any:
+        return self.value["before"]
+
+    @property
+    def after(self) -> Any:
+        return self.value["after"]
+
+    @property
+    def transaction(self) -> dict[str, Any]:
+        return dict(self.value["transaction"])
+
+    @property
+    def change(self) -> tuple[str, Any, Any]:
+        """(op, before, after)"""
+        return self.op, self.before, self.after
+
+
+@dataclass
+class Tail:
+    """What has been read of a log so far."""
+
+    log: EventLog
+    health: SourceHealth = field(default_factory=SourceHealth)
+    metrics: Metrics = field(default_factory=lambda: Metrics(CollectorRegistry()))
+    events: list[Event] = field(default_factory=list)
+    resets: list[Reset] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    _end: int | None = None
+
+    @asynccontextmanager
+    async def running(self, make: Callable[[DatabaseMetrics], Source]) -> AsyncIterator[asyncio.Task[None]]:
+        """A pipeline of a fresh source into the log, cancelled at the end; await it to see it fail."""
+        metrics = self.metrics.database("db")
+        task = asyncio.create_task(Pipeline("db", make(metrics), self.log, self.health, metrics).run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def until(self, enough: Callable[[Tail], bool]) -> None:
+        """Read on until `enough`; fails after a minute, saying how far it came."""
+        if self._end is None:
+            state = await self.log.state()
+            self._end = state.oldest if state else 0
+        reader = await self.log.reader(self._end)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not enough(self):
+                    await self._read(reader.read)
+        except TimeoutError:
+            raise AssertionError(
+                f"still waiting after {len(self.events)} events, {self.resets}, health {self.health}; last: "
+                f"{self.events[-3:]}"
+            ) from None
+        finally:
+            await reader.close()
+
+    async def count(self, number: int) -> list[Event]:
+        """Wait for so many events in all and return them."""
+        await self.until(lambda tail: len(tail.events) >= number)
+        return self.events
+
+    async def key(self, collection: str, key: Any) -> list[Event]:
+        """Wait for an event of this key and return all that came before it."""
+        await self.until(lambda tail: any(e.collection == collection and e.key == key for e in tail.events))
+        found = next(i for i, e in enumerate(self.events) if e.collection == collection and e.key == key)
+        return self.events[:found]
+
+    async def _read(self, read: Callable[[], Awaitable[Any]]) -> None:
+        for chunk in await read():
+            self._end = chunk.end
+            self.resets += chunk.resets
+            if chunk.position is not None:
+                self.positions.append(chunk.position)
+            for offset, collection, key, value in chunk.entries:
+                assert value is not None
+                self.events.append(Event(offset, collection, json.loads(key), json.loads(value)))
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so; for what nobody announces. Fails after a minute."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await check():
+            await asyncio.sleep(0.02)
+
+
+def new_tail() -> Tail:
+    """A tail into a fresh log in memory."""
+    return Tail(MemoryLog())

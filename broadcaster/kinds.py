@@ -13,7 +13,6 @@ Dates and timestamps lie on one line of microseconds; what has no zone is UTC; a
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,9 +56,11 @@ def exact(number: Any) -> int | float | Decimal | None:
     return number if kind is int or kind is Decimal else None
 
 
-def number_literal(literal: Any) -> int | float | Decimal | None:
+def number_literal(literal: Any) -> int | float | None:
     """A number, or the string that spells one which JSON numbers cannot carry."""
-    return wide_number(literal) if isinstance(literal, str) else exact(literal)
+    if isinstance(literal, str):
+        return wide_number(literal)
+    return literal if isinstance(literal, (int, float)) and not isinstance(literal, bool) else None
 
 
 def wide_number(text: str) -> int | float | None:
@@ -131,7 +132,7 @@ def _bytes(text: Any) -> bytes | None:
         return None
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
 
 

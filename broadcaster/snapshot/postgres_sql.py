@@ -1,0 +1,143 @@
+"""A predicate as a WHERE condition for Postgres. (pure)
+
+What Postgres selects is a superset of what the evaluator will keep: a condition is pushed down only as far as
+Postgres' meaning contains the evaluator's, and marked exact only where both agree on every row. An exact condition can
+be negated, an inexact one cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from broadcaster.predicate import (
+    And,
+    Compare,
+    Comparison,
+    Constant,
+    Document,
+    Exists,
+    In,
+    Leaf,
+    Literal,
+    Node,
+    Not,
+    Or,
+)
+from broadcaster.snapshot.postgres_conditions import (
+    ANYTHING,
+    COMPARISONS,
+    NEVER,
+    ColumnInfo,
+    PushedDown,
+    present,
+    quoted,
+)
+
+_OTHER_SCALARS: Final = frozenset({
+    "oid", "name", "char", "bytea", "time", "timetz", "interval", "inet", "cidr", "macaddr", "macaddr8",
+    "money", "bit", "varbit", "xml", "citext", "tsvector", "tsquery", "pg_lsn", "point", "line", "lseg",
+    "box", "path", "polygon", "circle", "int4range", "int8range", "numrange", "tsrange", "tstzrange",
+    "daterange",
+})  # fmt: skip
+_ALWAYS: Final = PushedDown("TRUE", (), True)
+
+
+def push_down(node: Node, columns: Mapping[str, ColumnInfo]) -> PushedDown:
+    """The node as SQL with %s placeholders, for the columns of one table by name (literal % are doubled).
+
+    The condition is not true for a row only if the predicate is false for it; it raises no error whatever the literals
+    are. Fields without a column, dotted paths and types not known here are left to the evaluator.
+    """
+    match node:
+        case Constant(value):
+            return _ALWAYS if value else NEVER
+        case Not(leaf):
+            return _negated(_leaf(leaf, columns))
+        case And(children):
+            return _all([push_down(child, columns) for child in children])
+        case Or(children):
+            return _any([push_down(child, columns) for child in children])
+        case _:
+            return _leaf(node, columns)
+
+
+def _leaf(leaf: Leaf, columns: Mapping[str, ColumnInfo]) -> PushedDown:
+    column = columns.get(leaf.path)
+    if column is None:
+        return ANYTHING
+    scalar = column.type in COMPARISONS or column.type in _OTHER_SCALARS
+    match leaf:
+        case Exists():
+            return present(column, exact=scalar)
+        case In(_, items):
+            return _any(_merged([_equal(column, item, scalar) for item in items]))
+        case Compare(_, Comparison.EQ, operand):
+            return _equal(column, operand, scalar)
+        case Compare(_, op, operand):
+            compare = COMPARISONS.get(column.type)
+            return present(column, exact=False) if compare is None else compare(column, op, operand)
+
+
+def _equal(column: ColumnInfo, literal: Literal, scalar: bool) -> PushedDown:
+    if literal is None:
+        # JSON null is not SQL NULL, and an array may hold NULLs.
+        return PushedDown(f"{quoted(column.name)} IS NULL", (), True) if scalar else ANYTHING
+    compare = COMPARISONS.get(column.type)
+    if compare is None:
+        return present(column, exact=False)
+    if isinstance(literal, (tuple, Document)):
+        return NEVER
+    return compare(column, Comparison.EQ, literal)
+
+
+def _negated(part: PushedDown) -> PushedDown:
+    if not part.exact:
+        return ANYTHING
+    if part.sql == "TRUE":
+        return NEVER
+    return _ALWAYS if part.sql == "FALSE" else PushedDown(f"({part.sql}) IS NOT TRUE", part.params, True)
+
+
+def _all(parts: Sequence[PushedDown]) -> PushedDown:
+    if any(part.sql == "FALSE" for part in parts):
+        return NEVER
+    exact = all(part.exact for part in parts)
+    kept = [part for part in parts if part.sql != "TRUE"]
+    return _joined(" AND ", kept, exact) if kept else PushedDown("TRUE", (), exact)
+
+
+def _any(parts: Sequence[PushedDown]) -> PushedDown:
+    true = [part for part in parts if part.sql == "TRUE"]
+    if true:
+        return PushedDown("TRUE", (), any(part.exact for part in true))
+    kept = [part for part in parts if part.sql != "FALSE"]
+    return _joined(" OR ", kept, all(part.exact for part in kept)) if kept else NEVER
+
+
+def _joined(operator: str, parts: Sequence[PushedDown], exact: bool) -> PushedDown:
+    if len(parts) == 1:
+        return PushedDown(parts[0].sql, parts[0].params, exact)
+    params = tuple(param for part in parts for param in part.params)
+    return PushedDown(operator.join(f"({part.sql})" for part in parts), params, exact)
+
+
+def _merged(parts: Sequence[PushedDown]) -> list[PushedDown]:
+    """Equalities that differ in their parameter only become one `= ANY`."""
+    groups: dict[tuple[str, bool], list[PushedDown]] = {}
+    for part in parts:
+        groups.setdefault((part.sql, part.exact), []).append(part)
+    merged = []
+    for (sql, exact), group in groups.items():
+        left, mark, cast = sql.partition(" = %s::")
+        if len(group) > 1 and mark and len(group[0].params) == 1:
+            array = ",".join(_element(part.params[0]) for part in group)
+            merged.append(PushedDown(f"{left} = ANY(%s::{cast}[])", (f"{{{array}}}",), exact))
+        else:
+            merged.append(group[0])
+    return merged
+
+
+def _element(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

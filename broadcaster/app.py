@@ -164,7 +164,7 @@ class App:
         self._connections.add(connection)
         self._count()
         closed = connection.outbox.closed
-        heartbeat = self._limits.heartbeat
+        heartbeat = self._config.realtime.heartbeat
         pause = random.uniform(heartbeat / 2, heartbeat)
         try:
             self._hub.start(connection, list(connection.subscriptions.values()), cursor)

@@ -18,8 +18,7 @@ from aiohttp import web
 
 from cdc.config import Config, load
 from cdc.errors import ConfigError, LivetailError, PositionLost
-from cdc.log import EventLog
-from cdc.log.embedded import EmbeddedLog
+from cdc.log import EventLog, open_log
 
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
@@ -42,7 +41,7 @@ def log_folder(file: Path, config: Config, given: Path | None) -> Path:
 def embedded_log(config: Config, folder: Path, alias: str) -> EventLog:
     """The embedded log of one database."""
     retention = config.realtime.retention
-    return EmbeddedLog(folder, alias, keep_seconds=retention.age, keep_bytes=retention.size)
+    return open_log(folder, alias, keep_seconds=retention.age, keep_bytes=retention.size)
 
 
 async def listen(runner: web.AppRunner, address: tuple[str, int]) -> None:

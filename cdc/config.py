@@ -1,0 +1,345 @@
+"""The configuration file as frozen dataclasses. (pure but for reading the file)
+
+What may stand where, and what it means, is in the README's table; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from cdc.config_reader import Reader, Secret
+from cdc.errors import ConfigError
+
+TYPES: Final = ("mongo", "postgres", "mysql")
+_OF_ALIAS: Final = {"mongo": "mongo", "sql-postgres": "postgres", "sql-mysql": "mysql"}
+_OF_SCHEME: Final = {
+    "mongodb": "mongo",
+    "mongodb+srv": "mongo",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+_NAMES: Final = {"mongo": "MongoDB", "postgres": "Postgres", "mysql": "MySQL"}
+_SERVED: Final = ("postgres",)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_RULES: Final = ("allow", "deny")
+_RULES_LATER: Final = ("authenticated", "match", "and", "or", "query", "webhook", "remove", "force")
+_OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
+DEFAULT_COLLECTION: Final = "default"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": ("id", "secret", "auth", "modules"),
+    "modules": ("realtime", "crud", "auth", "faas", "fileStore"),
+    "modules.realtime": ("enabled", "kafka", "retention", "cors", "readyLag", "heartbeat", "limits"),
+    "modules.realtime.retention": ("age", "size"),
+    "modules.realtime.cors": ("origins",),
+    "modules.crud.<alias>": ("type", "conn", "isPrimary", "manage", "slot", "publication", "collections"),
+    "modules.crud.<alias>.collections.<name>": ("isRealtimeEnabled", "rules", "partitions"),
+    "modules.crud.<alias>.collections.<name>.rules": ("read", *_OTHER_OPERATIONS),
+}
+"""Every key by where it stands; `modules.realtime.limits` holds the fields of `Limits` in camel case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound that a client can meet; sizes in bytes.
+
+    initial_rows: of one initial result; hold_bytes: changes kept while one snapshot is read or sent;
+    replay_bytes: log read to resume one connection; frame_bytes: of one `initial` frame; transaction_bytes: changes
+    of one transaction to one live query in one frame; unsent_bytes: waiting for one slow reader.
+    """
+
+    connections: int = 10_000
+    subscriptions_per_connection: int = 100
+    request_bytes: int = 1 << 20
+    unsent_bytes: int = 1 << 20
+    initial_rows: int = 10_000
+    frame_bytes: int = 64 << 10
+    transaction_bytes: int = 1 << 20
+    hold_bytes: int = 16 << 20
+    replay_bytes: int = 64 << 20
+    where_depth: int = 8
+    where_conditions: int = 100
+    in_items: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the embedded log keeps events: `age` in seconds and `size` in bytes, whichever is reached first."""
+
+    age: float = 86_400.0
+    size: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """Where Kafka is, for production; `options` are the client's security options."""
+
+    brokers: tuple[str, ...]
+    options: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """`modules.realtime`: `ready_lag` and `heartbeat` in seconds."""
+
+    enabled: bool = True
+    kafka: KafkaConfig | None = None
+    retention: Retention = Retention()
+    cors_origins: tuple[str, ...] = ()
+    ready_lag: float = 30.0
+    heartbeat: float = 15.0
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection; `rules` by operation, as {"read": {"rule": "allow"}}."""
+
+    name: str
+    is_realtime: bool = False
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partitions: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database; `default_rules` hold for collections without a rule of their own."""
+
+    alias: str
+    type: str
+    conn: Secret
+    is_primary: bool = False
+    manage: bool = True
+    slot: str | None = None
+    publication: str | None = None
+    collections: Mapping[str, Collection] = field(default_factory=dict)
+    default_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One project. ignored: the paths of keys that belong to other modules and are not acted on."""
+
+    id: str
+    secret: Secret | None = None
+    realtime: Realtime = Realtime()
+    databases: Mapping[str, Database] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    def realtime_collections(self, alias: str) -> tuple[str, ...]:
+        """The names of this database's live collections."""
+        database = self.databases.get(alias)
+        if database is None or not self.realtime.enabled:
+            return ()
+        return tuple(name for name, collection in database.collections.items() if collection.is_realtime)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and parse the file. Raises ConfigError, which says what is wrong where and how to mend it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
+    return parse(text, environ, str(path))
+
+
+def parse(text: str, environ: Mapping[str, str], where: str = "configuration") -> Config:
+    """Parse the file's text. where: its name, for messages. Raises ConfigError."""
+    return _Parser(Reader.of(text, where, environ)).config()
+
+
+class _Parser:
+    def __init__(self, root: Reader) -> None:
+        self._root = root
+        self._ignored: list[str] = []
+
+    def config(self) -> Config:
+        top = self._root.mapping(KEYS[""])
+        if "id" not in top:
+            self._root.fail("`id` is missing: the project's name, as it stands in the API's paths")
+        name = top["id"].string()
+        if not _IDENTIFIER.fullmatch(name):
+            top["id"].fail("must be letters, digits, `-` and `_`, 63 at the most")
+        modules = top["modules"].mapping(KEYS["modules"]) if "modules" in top else {}
+        if "auth" in top:
+            top["auth"].fail("tokens are not supported yet; `read` rules can be allow or deny")
+        self._ignored += [modules[other].path for other in ("auth", "faas", "fileStore") if other in modules]
+        if "crud" not in modules:
+            self._root.fail("`modules.crud` is missing: the databases, by alias")
+        realtime = self._realtime(modules["realtime"]) if "realtime" in modules else Realtime()
+        databases = {alias: self._database(alias, node) for alias, node in modules["crud"].mapping().items()}
+        primary = [alias for alias, database in databases.items() if database.is_primary]
+        if len(primary) > 1:
+            modules["crud"].fail(f"only one database can be primary, not {' and '.join(primary)}")
+        secret = top["secret"].secret() if "secret" in top else None
+        return Config(name, secret, realtime, databases, tuple(self._ignored))
+
+    def _realtime(self, node: Reader) -> Realtime:
+        given = node.mapping(KEYS["modules.realtime"])
+        values: dict[str, Any] = {}
+        if "enabled" in given:
+            values["enabled"] = given["enabled"].boolean()
+        if "kafka" in given:
+            values["kafka"] = _kafka(given["kafka"])
+        if "retention" in given:
+            kept = given["retention"].mapping(KEYS["modules.realtime.retention"])
+            ages = {"age": kept["age"].duration()} if "age" in kept else {}
+            sizes = {"size": kept["size"].size()} if "size" in kept else {}
+            values["retention"] = Retention(**ages, **sizes)
+        if "cors" in given:
+            cors = given["cors"].mapping(KEYS["modules.realtime.cors"])
+            values["cors_origins"] = tuple(map(_origin, cors["origins"].items())) if "origins" in cors else ()
+        if "readyLag" in given:
+            values["ready_lag"] = given["readyLag"].duration()
+        if "heartbeat" in given:
+            values["heartbeat"] = given["heartbeat"].duration()
+        if "limits" in given:
+            names = {camel(each.name): each.name for each in fields(Limits)}
+            limits = given["limits"].mapping(names)
+            values["limits"] = Limits(**{
+                names[key]: value.size() if key.endswith("Bytes") else value.whole() for key, value in limits.items()
+            })  # fmt: skip
+        return Realtime(**values)
+
+    def _database(self, alias: str, node: Reader) -> Database:
+        if not _IDENTIFIER.fullmatch(alias):
+            node.fail("an alias must be letters, digits, `-` and `_`, 63 at the most")
+        given = node.mapping(KEYS["modules.crud.<alias>"])
+        if "conn" not in given:
+            node.fail(
+                "`conn` is missing: the connection string, such as postgresql://user@localhost:5432/app"
+            )
+        conn = given["conn"].secret()
+        kind = _type(alias, given, conn)
+        names = {key: _postgres_name(given[key]) for key in ("slot", "publication") if key in given}
+        collections: dict[str, Collection] = {}
+        for name, entry in given["collections"].mapping().items() if "collections" in given else ():
+            collections[name] = self._collection(name, entry)
+        live = [name for name, collection in collections.items() if collection.is_realtime]
+        if live and kind not in _SERVED:
+            node.fail(
+                f"{_NAMES[kind]} is not supported yet; only Postgres is. Set `isRealtimeEnabled: false`"
+            )
+        default = collections.pop(DEFAULT_COLLECTION, None)
+        if default is not None and default.is_realtime:
+            given["collections"].fail(
+                "`default` holds the rules of the others; it is no collection to be live"
+            )
+        return Database(
+            alias,
+            kind,
+            conn,
+            is_primary="isPrimary" in given and given["isPrimary"].boolean(),
+            manage="manage" not in given or given["manage"].boolean(),
+            collections=collections,
+            default_rules={} if default is None else default.rules,
+            **names,
+        )
+
+    def _collection(self, name: str, node: Reader) -> Collection:
+        parts = name.split(".")
+        if not all(parts) or len(parts) > 2:
+            node.fail("a collection is `name` or `schema.name`")
+        given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
+        rules: dict[str, Mapping[str, Any]] = {}
+        if "rules" in given:
+            for operation, rule in (
+                given["rules"].mapping(KEYS["modules.crud.<alias>.collections.<name>.rules"]).items()
+            ):
+                if operation == "read":
+                    rules["read"] = {"rule": _rule(rule)}
+                else:
+                    self._ignored.append(rule.path)
+        return Collection(
+            name,
+            is_realtime="isRealtimeEnabled" in given and given["isRealtimeEnabled"].boolean(),
+            rules=rules,
+            partitions=given["partitions"].whole() if "partitions" in given else 1,
+        )
+
+
+def camel(name: str) -> str:
+    """`unsent_bytes` as the file has it: `unsentBytes`."""
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def _rule(node: Reader) -> str:
+    given = node.mapping()
+    if "rule" not in given:
+        node.fail("`rule` is missing: write {rule: allow} or {rule: deny}")
+    name = given["rule"].choice((*_RULES, *_RULES_LATER))
+    if name in _RULES_LATER:
+        given["rule"].fail(f"the rule `{name}` is not supported yet; allow and deny are")
+    node.mapping(("rule",))
+    return name
+
+
+def _type(alias: str, given: Mapping[str, Reader], conn: Secret) -> str:
+    """From `type`, else the alias, else the connection's scheme; all that speak must agree."""
+    says: dict[str, str] = {}
+    if "type" in given:
+        says["`type`"] = given["type"].choice(TYPES)
+    if alias in _OF_ALIAS:
+        says[f"the alias {alias}"] = _OF_ALIAS[alias]
+    scheme = conn.reveal().partition("://")[0].lower() if "://" in conn.reveal() else ""
+    if scheme in _OF_SCHEME:
+        says[f"the scheme {scheme}:// of `conn`"] = _OF_SCHEME[scheme]
+    if not says:
+        given["conn"].fail("cannot tell which database this is: add `type: postgres` (or mongo, mysql)")
+    if len(set(says.values())) > 1:
+        given["conn"].fail(
+            "; ".join(f"{who} says {_NAMES[what]}" for who, what in says.items()) + ": they contradict"
+        )
+    return next(iter(says.values()))
+
+
+def _postgres_name(node: Reader) -> str:
+    name = node.string()
+    if not _PG_NAME.fullmatch(name):
+        node.fail("must be lower-case letters, digits and `_`, 63 at the most")
+    return name
+
+
+def _origin(node: Reader) -> str:
+    origin = node.string()
+    if origin != "*":
+        parts = urlsplit(origin)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.netloc
+            or f"{parts.scheme}://{parts.netloc}" != origin
+        ):
+            node.fail(f"must be an origin such as https://app.example.com, or *, not `{origin}`")
+    return origin
+
+
+def _kafka(node: Reader) -> KafkaConfig:
+    options: dict[str, Secret] = {}
+    if node.is_mapping:
+        given = node.mapping()
+        if "brokers" not in given:
+            node.fail("`brokers` is missing: host:port, or a list of them")
+        options = {key: value.secret() for key, value in given.items() if key != "brokers"}
+        node = given["brokers"]
+    nodes = list(node.items()) if node.is_list else [node]
+    if not nodes:
+        node.fail("must name at least one broker")
+    return KafkaConfig(tuple(map(_broker, nodes)), options)
+
+
+def _broker(node: Reader) -> str:
+    host, colon, port = node.string().partition(":")
+    if not host or (colon and not port.isdecimal()):
+        node.fail("must be host or host:port")
+    return f"{host}:{port or 9092}"

@@ -112,6 +112,7 @@ class Subscription:
         self._result = Result()
         self._changes: deque[Change] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
 
     @property
     def docs(self) -> list[Row]:
@@ -124,6 +125,8 @@ class Subscription:
     async def __anext__(self) -> Change:
         while not self._changes:
             frame = await anext(self._stream)
+            if self._ended:
+                raise StopAsyncIteration
             if isinstance(frame, Failure) and not frame.retryable:
                 self._stream.close()
                 raise ClientError(frame.code, frame.message, frame.path)
@@ -153,6 +156,7 @@ class Subscription:
 
     def unsubscribe(self) -> None:
         """End it: the iteration stops, nothing is called back any more."""
+        self._ended = True
         self._stream.close()
         self._changes.clear()
 

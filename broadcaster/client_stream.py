@@ -71,7 +71,9 @@ class Stream:
         self._inbox = Inbox(cursor)
         self._parser = SseParser()
         self._response: aiohttp.ClientResponse | None = None
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[tuple[Frame, str | None]] = deque()
+        self._cursor = cursor
+        self._refused: ClientError | None = None
         self._attempt = 0
         self._delay = 0.0
         self._retry_ms: int | None = None
@@ -79,8 +81,8 @@ class Stream:
 
     @property
     def cursor(self) -> str | None:
-        """Where another stream could go on: after all frames that this one has released, seen or not."""
-        return self._inbox.cursor
+        """Where another stream can go on: after the last transaction whose frames were all handed out."""
+        return self._cursor
 
     def __aiter__(self) -> Self:
         return self
@@ -89,12 +91,15 @@ class Stream:
         while not self._frames:
             if self._closed.is_set() or not self._queries:
                 self.close()
-                raise StopAsyncIteration
+                refused, self._refused = self._refused, None
+                raise refused or StopAsyncIteration
             try:
                 await (self._connect() if self._response is None else self._read(self._response))
             except _LOST:
                 self._lose(0.0)
-        return self._frames.popleft()
+        frame, cursor = self._frames.popleft()
+        self._cursor = cursor or self._cursor
+        return frame
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,9 +110,8 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """End the stream; whoever waits for a frame gets none."""
+        """End the stream: what has come already is still handed out, then the iteration stops."""
         self._closed.set()
-        self._frames.clear()
         self.reconnect()
         self._on_close(self)
 
@@ -133,8 +137,8 @@ class Stream:
         async with response:
             error = _refusal(response, await response.text())
             if response.status != 429 and response.status < 500:
-                self.close()
-                raise error
+                self._refuse(error)
+                return
             self._lose(_seconds(response.headers.get("Retry-After", "")))
 
     async def _read(self, response: aiohttp.ClientResponse) -> None:
@@ -149,14 +153,22 @@ class Stream:
             self._attempt = 0
             if isinstance(frame, Failure) and not frame.retryable:
                 self._failed(frame)
-            self._frames.extend(self._inbox.take(frame, event.id))
+            self._hand_out(self._inbox.take(frame, event.id))
         self._retry_ms = self._parser.retry_ms or self._retry_ms
+
+    def _hand_out(self, group: list[Frame]) -> None:
+        for place, frame in enumerate(group, 1):
+            self._frames.append((frame, self._inbox.cursor if place == len(group) else None))
 
     def _failed(self, failure: Failure) -> None:
         if failure.id is None:
-            self.close()
-            raise ClientError(failure.code, failure.message, failure.path)
-        self._queries.pop(failure.id, None)
+            self._refuse(ClientError(failure.code, failure.message, failure.path))
+        else:
+            self._queries.pop(failure.id, None)
+
+    def _refuse(self, error: ClientError) -> None:
+        self._refused = error
+        self.close()
 
     def _lose(self, retry_after: float) -> None:
         """The connection is lost, or never came about."""

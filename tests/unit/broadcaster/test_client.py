@@ -139,6 +139,17 @@ async def test_resumes_where_another_stream_ended() -> None:
     assert script.requests[0]["cursor"] == "c8"
 
 
+async def test_a_closed_stream_hands_out_what_has_come_and_knows_where_it_stands() -> None:
+    script = Script(Answer((initial(1), ready(b"c1"), insert(2, None, "q2") + insert(2, b"c2"))))
+    async with serving(script) as client, client.stream([LiveQuery("q1", "db", "t")]) as stream:
+        cursors = []
+        async for _ in stream:
+            cursors.append(stream.cursor)
+            if len(cursors) == 3:
+                stream.close()
+    assert cursors == [None, "c1", "c1", "c2"]
+
+
 async def test_reconnect_on_demand() -> None:
     script = Script(Answer((initial(1), ready(b"c1"))), Answer((ready(b"c2", resumed=True),)))
     async with serving(script) as client, client.stream([LiveQuery("q1", "db", "t")]) as stream:

@@ -201,7 +201,7 @@ class App:
                 f"{one.collection!r} is not live: set `isRealtimeEnabled: true` in the configuration",
                 f"{one.path}.col",
             )
-        allowed = read_predicate(collection.rules, database.default_rules, {})
+        allowed = read_predicate(collection.rules.get("read"), database.default_rules.get("read"), {})
         return conjunction(parse_where(one.where, self._query_limits, f"{one.path}.where"), allowed)
 
     def _evicted(self) -> None:

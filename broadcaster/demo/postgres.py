@@ -1,0 +1,340 @@
+"""A Postgres server of one's own: data in one folder, loopback only, a generated password, gone with its parent.
+
+Runs the programs directly (`initdb`, `postgres`). As root they run as user `nobody`, since Postgres refuses root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+from broadcaster.demo.installs import Installation, preferred_installation
+from cdc.errors import LivetailError
+
+HOST: Final = "127.0.0.1"
+USER: Final = "postgres"
+READY_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.01
+PORT_ATTEMPTS: Final = 5
+
+# Becomes the server, after leaving behind a watchdog that waits on the pipe from our parent: a line means that all is
+# well, its end that the parent died. Unlike PR_SET_PDEATHSIG it is portable and does not fire when a mere thread ends.
+LAUNCH: Final = """
+exec 3<&0 </dev/null
+( ( read -r _ <&3 || kill -QUIT $$ ) >/dev/null 2>&1 & )
+exec 3<&-
+exec "$@"
+"""
+
+DEFAULT_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {"wal_level": "logical", "listen_addresses": HOST, "unix_socket_directories": ""}
+)
+
+
+class EmbeddedPostgresError(LivetailError):
+    """The embedded Postgres cannot run."""
+
+
+class EmbeddedPostgres:
+    """One server. `start` and `stop` block (well below a second); every start keeps data, port and password.
+
+    data_dir: made if missing; holds the data, the password and `postgres.log`.
+    port: None takes a free one at the first start.
+    installation: whose programs to run; None takes the preferred one.
+    settings: what to add to postgresql.conf's defaults.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        installation: Installation | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.log_file = self.data_dir / "postgres.log"
+        self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self._cluster = self.data_dir / "pgdata"
+        self._installation = installation or preferred_installation()
+        self._port = port
+        self._password = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def version(self) -> str:
+        """Like `18.4`."""
+        return self._installation.version
+
+    @property
+    def major(self) -> int:
+        """Like 18."""
+        return self._installation.major
+
+    @property
+    def port(self) -> int:
+        """The TCP port; known once started."""
+        if self._port is None:
+            raise EmbeddedPostgresError("The embedded Postgres has no port before its first start")
+        return self._port
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def url_for(self, database: str) -> str:
+        """The connection string of one database, password included."""
+        return f"postgresql://{USER}:{self._password}@{HOST}:{self.port}/{quote(database, safe='')}"
+
+    @property
+    def url(self) -> str:
+        """The connection string of database `postgres`, password included."""
+        return self.url_for("postgres")
+
+    @property
+    def url_without_password(self) -> str:
+        """For log lines."""
+        return f"postgresql://{USER}@{HOST}:{self.port}/postgres"
+
+    @property
+    def psql_command(self) -> str:
+        """A shell command that opens psql on this server, password included."""
+        return shlex.join([shutil.which("psql") and "psql" or str(self._installation.bin / "psql"), self.url])
+
+    def start(self) -> None:
+        """Make the cluster if need be and run the server until it accepts connections.
+
+        Raises EmbeddedPostgresError with the end of the server's own log.
+        """
+        if self.pid is not None:
+            raise EmbeddedPostgresError(f"The embedded Postgres in {self.data_dir} runs already")
+        self._release()
+        self._prepare_folder()
+        self._make_cluster()
+        if self._port is not None:
+            self._launch(self._port)
+            return
+        for attempt in range(PORT_ATTEMPTS):
+            port = _free_port()
+            try:
+                self._launch(port)
+            except EmbeddedPostgresError:
+                # Another process may take the port between our look and the server's bind.
+                if attempt == PORT_ATTEMPTS - 1 or "Address already in use" not in self._log_tail():
+                    raise
+            else:
+                self._port = port
+                return
+
+    def stop(self) -> None:
+        """Shut down in order; harder if that takes long, as with a replication client that does not read."""
+        if self._process is None:
+            return
+        for number, seconds in ((signal.SIGINT, 3.0), (signal.SIGQUIT, 8.0)):
+            self._process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+                break
+        else:
+            self.kill()
+        self._release()
+
+    def kill(self) -> None:
+        """SIGKILL the postmaster and all its children at once, and wait until none is left. Needs Linux' /proc."""
+        pid = self.pid
+        if self._process is None or pid is None:
+            return
+        self._process.send_signal(signal.SIGSTOP)  # so that it neither forks nor mourns meanwhile
+        children = _children(pid)
+        for victim in (pid, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        self._process.wait()
+        self._release()
+        # A start before the last child is gone would find the shared memory in use.
+        deadline = time.monotonic() + READY_SECONDS
+        while any(_alive(child) for child in children):
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"Processes of the killed Postgres remain: {children}")
+            time.sleep(POLL_SECONDS)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _release(self) -> None:
+        """Let the watchdog go; only once the server is gone, or it would outlive us."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+    def _prepare_folder(self) -> None:
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identity = _identity()
+        if not identity:
+            return
+        os.chown(self.data_dir, identity["user"], identity["group"])
+        if not _reachable(self.data_dir, identity):
+            raise EmbeddedPostgresError(
+                f"Postgres does not run as root, and user nobody cannot reach {self.data_dir}: "
+                "choose a data folder whose parent folders everybody may enter, such as one in /var/tmp"
+            )
+        if not _reachable(self._installation.bin, identity):
+            self._installation = self._installation.copied_to(self.data_dir / "install")
+
+    def _make_cluster(self) -> None:
+        password_file = self.data_dir / "password"
+        if (self._cluster / "PG_VERSION").exists():
+            major = (self._cluster / "PG_VERSION").read_text().strip()
+            if major != str(self.major):
+                raise EmbeddedPostgresError(
+                    f"{self.data_dir} holds data of Postgres {major}, these programs are {self.version}: "
+                    "remove the folder, or name another one"
+                )
+            self._password = password_file.read_text()
+            return
+        self._password = secrets.token_urlsafe(18)
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        identity = _identity()
+        if identity:
+            os.chown(password_file, identity["user"], identity["group"])
+        partial = (
+            self.data_dir / "pgdata.partial"
+        )  # what an interrupted initdb leaves is never mistaken for data
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [
+            *(self._installation.bin / "initdb", "-D", partial, "-U", USER, f"--pwfile={password_file}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+        ]
+        made = subprocess.run(command, capture_output=True, env=_environment(), cwd="/", **identity)
+        if made.returncode != 0:
+            reason = made.stderr.decode(errors="replace").strip()
+            raise EmbeddedPostgresError(f"initdb failed in {self.data_dir}: {reason}")
+        partial.rename(self._cluster)
+
+    def _launch(self, port: int) -> None:
+        options = [f"--{name}={value}" for name, value in {**self.settings, "port": str(port)}.items()]
+        started = time.time()
+        with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [
+                    "/bin/sh",
+                    "-c",
+                    LAUNCH,
+                    "sh",
+                    self._installation.bin / "postgres",
+                    "-D",
+                    self._cluster,
+                    *options,
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for us, who then stop the server in order
+                **_identity(),
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._ready(self._process.pid, started):
+            code = self._process.poll()
+            if code is not None:
+                self._release()
+                raise EmbeddedPostgresError(f"Postgres did not start (exit {code}):\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise EmbeddedPostgresError(f"Postgres was not ready in time:\n{self._log_tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def _ready(self, pid: int, started: float) -> bool:
+        """Whether postmaster.pid (src/include/utils/pidfile.h) is this server's and says `ready`."""
+        try:
+            lines = (self._cluster / "postmaster.pid").read_text().split("\n")
+        except FileNotFoundError:
+            return False
+        # One that an earlier life left behind may hold our pid by chance; its start time tells.
+        return (
+            len(lines) >= 8
+            and lines[0] == str(pid)
+            and float(lines[2]) >= started - 2
+            and lines[7].strip() == "ready"
+        )
+
+    def _log_tail(self) -> str:
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read()[-2000:].decode(errors="replace").strip()
+
+
+def _identity() -> dict[str, Any]:
+    """How to start a program that refuses to be root: subprocess' arguments; none if we are not root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable(folder: Path, identity: Mapping[str, Any]) -> bool:
+    return (
+        subprocess.run(
+            ["/bin/sh", "-c", 'cd "$1"', "sh", folder], stderr=subprocess.DEVNULL, **identity
+        ).returncode
+        == 0
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's PG* variables: they would change the server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """(state, parent) of a process (proc(5), /proc/pid/stat); None if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0], int(fields[1])
+
+
+def _children(parent: int) -> list[int]:
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if (stat := _stat(pid)) is not None and stat[1] == parent]
+
+
+def _alive(pid: int) -> bool:
+    stat = _stat(pid)
+    return stat is not None and stat[0] not in "ZX"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from broadcaster.query import parse_where
-from broadcaster.snapshot.postgres_sql import ColumnInfo, PushedDown, push_down
+from broadcaster.snapshot.postgres_conditions import ColumnInfo, PushedDown
+from broadcaster.snapshot.postgres_sql import push_down
 
 UUID = "7e57d004-2b97-0e7a-b45f-5387367791cd"
 COLUMNS = {

@@ -193,9 +193,11 @@ class _Parser:
             values["kafka"] = _kafka(given["kafka"])
         if "retention" in given:
             kept = given["retention"].mapping(KEYS["modules.realtime.retention"])
-            ages = {"age": kept["age"].duration()} if "age" in kept else {}
-            sizes = {"size": kept["size"].size()} if "size" in kept else {}
-            values["retention"] = Retention(**ages, **sizes)
+            usual = Retention()
+            values["retention"] = Retention(
+                kept["age"].duration() if "age" in kept else usual.age,
+                kept["size"].size() if "size" in kept else usual.size,
+            )
         if "cors" in given:
             cors = given["cors"].mapping(KEYS["modules.realtime.cors"])
             values["cors_origins"] = tuple(map(_origin, cors["origins"].items())) if "origins" in cors else ()

@@ -223,12 +223,11 @@ class EmbeddedPostgres:
         identity = _identity()
         if identity:
             os.chown(password_file, identity["user"], identity["group"])
-        partial = (
-            self.data_dir / "pgdata.partial"
-        )  # what an interrupted initdb leaves is never mistaken for data
+        # What an interrupted initdb leaves is never mistaken for data.
+        partial = self.data_dir / "pgdata.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        command = [
-            *(self._installation.bin / "initdb", "-D", partial, "-U", USER, f"--pwfile={password_file}"),
+        command: list[str] = [
+            *(str(self._installation.bin / "initdb"), "-D", str(partial), "-U", USER, f"--pwfile={password_file}"),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
         ]
         made = subprocess.run(command, capture_output=True, env=_environment(), cwd="/", **identity)

@@ -27,11 +27,8 @@ log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 4
 _FETCH_ROWS: Final = 1_000
-_SETTINGS: Final = {
-    "lock_timeout": "5s",
-    "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
-}
+_STATEMENT_TIMEOUT: Final = "60s"
+_LOCK_TIMEOUT: Final = "5s"
 
 
 class PostgresReader:
@@ -83,7 +80,7 @@ class PostgresReader:
         statement = sql.SQL("DECLARE livetail NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE {}").format(
             sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
             sql.Identifier(table.schema, table.name),
-            sql.SQL(where.sql),  # type: ignore[arg-type]  # made by push_down: values only as parameters
+            sql.SQL(where.sql),  # made by push_down: values only as parameters
         )
         await conn.execute(statement, where.params)
         rows: dict[bytes, bytes] = {}
@@ -140,7 +137,9 @@ class PostgresReader:
                     if conn.closed or conn.pgconn.socket < 0:
                         conn = None
                 if conn is None:
-                    conn = await connect(self._conn, **_SETTINGS)
+                    conn = await connect(
+                        self._conn, statement_timeout=_STATEMENT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT
+                    )
                 yield conn
             except SourceUnavailable as error:
                 raise RequestError("database_unavailable", str(error)) from error

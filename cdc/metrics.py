@@ -8,9 +8,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cdc.event import Record
+from cdc.event import Op, Record
 
-_OP: Final = b'},"op":"'  # closes the envelope's `source`; nothing after it can look the same
+_OP: Final = b'},"op":"'  # closes the envelope's `source`; nothing that comes after can look the same
+_OP_AT: Final = len(_OP)
+_OPS: Final = {0: "tombstone", **{ord(op): op.value for op in Op}}
 _BATCH: Final = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 _APPEND: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 
@@ -60,7 +62,7 @@ class DatabaseMetrics:
         self._events = metrics.events
         self._resets = metrics.resets
         self._retries = metrics.retries
-        self._known: dict[tuple[str, str], Counter] = {}
+        self._known: dict[tuple[str, int], Counter] = {}
         self.lag = metrics.lag.labels(alias)
         self.source_lag = metrics.source_lag.labels(alias)
         self.position_time = metrics.position_time.labels(alias)
@@ -73,10 +75,14 @@ class DatabaseMetrics:
         if not records:
             return
         self.batch_events.observe(len(records))
-        for kind, count in Tally((record[0], _op(record[2])) for record in records).items():
+        tally = Tally(
+            (name, 0 if value is None else value[value.rfind(_OP) + _OP_AT]) for name, _, value in records
+        )
+        for kind, count in tally.items():
             child = self._known.get(kind)
             if child is None:
-                child = self._known[kind] = self._events.labels(self._alias, *kind)
+                collection, op = kind
+                child = self._known[kind] = self._events.labels(self._alias, collection, _OPS[op])
             child.inc(count)
 
     def retried(self, reason: str) -> None:
@@ -86,8 +92,3 @@ class DatabaseMetrics:
     def reset(self, collection: str) -> None:
         """Count a collection that began anew."""
         self._resets.labels(self._alias, collection).inc()
-
-
-def _op(value: bytes | None) -> str:
-    """The op of an envelope, without decoding it; a tombstone belongs to the delete before it."""
-    return "tombstone" if value is None else chr(value[value.rfind(_OP) + len(_OP)])

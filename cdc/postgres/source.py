@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 
 from cdc import VERSION
-from cdc.errors import LivetailError, PositionLost, SetupError, SourceUnavailable
+from cdc.errors import ConfigError, LivetailError, PositionLost, SetupError, SourceUnavailable
 from cdc.event import Batch, Position
 from cdc.metrics import DatabaseMetrics
 from cdc.postgres import catalog, setup, slot
@@ -28,10 +28,14 @@ class PostgresSource:
     """A `cdc.tailer.Source`. `watch_every`: seconds between two looks at the tables, the publication and the slot."""
 
     def __init__(self, target: Target, metrics: DatabaseMetrics, *, watch_every: float = WATCH_S) -> None:
+        """Raises ConfigError if the connection string is none."""
         self._target = target
         self._metrics = metrics
         self._watch_every = watch_every
-        self._where = describe(target.conn)
+        try:
+            self._where = describe(target.conn)
+        except ConfigError as error:
+            raise ConfigError(f"modules.crud.{target.alias}: {error}") from None
         self._started_at = 0
         self._undecodable_at: int | None = None
 

@@ -139,22 +139,16 @@ class PostgresStream:
     # --- reading
 
     def _read(self) -> None:
-        """Take what has arrived off the socket and decode it."""
-        self._next_turn = None
-        self._heard = self._loop.time()
-        try:
-            self._pgconn.consume_input()
-        except psycopg.Error as error:
-            self._lost(error)
-            return
+        """Begin a burst: take what has arrived off the socket and decode it."""
         self._burst = 0
         self._decode()
 
     def _decode(self) -> None:
-        """Feed the assembler what libpq holds, one turn's worth, and arrange for the next."""
+        """Feed the assembler one turn's worth, and arrange for the next."""
         self._next_turn = None
+        before = self._burst
         try:
-            done = self._feed()
+            dry = self._feed()
         except NeedRelation:
             self._stop_reading()
             return
@@ -164,13 +158,15 @@ class PostgresStream:
         except Exception as error:
             self.fail(error)
             return
-        self._changed.set()
-        if done is None:
+        if self._burst > before:
+            self._heard = self._loop.time()
+            self._changed.set()
+        if dry is None:
             self._ended()
         elif self._assembler.pending_bytes > MAX_PENDING:
             self._paused = True
             self._stop_reading()
-        elif not done:
+        elif not dry:
             self._set_reader(False)
             self._next_turn = self._loop.call_soon(self._decode)
         elif self._burst >= BACKLOG:
@@ -180,13 +176,21 @@ class PostgresStream:
             self._set_reader(True)
 
     def _feed(self) -> bool | None:
-        """True if libpq holds nothing more, False if the turn is over, None if the server ended the stream."""
-        get, feed = self._pgconn.get_copy_data, self._assembler.feed
-        for _ in range(MESSAGES_PER_TURN):
+        """True if the socket has nothing more, False if the turn is over, None if the server ended the stream.
+
+        libpq reads 16 KiB or so at a time: it is asked again until there is nothing.
+        """
+        get, feed, read = self._pgconn.get_copy_data, self._assembler.feed, self._pgconn.consume_input
+        count, seen = 0, -1
+        while count < MESSAGES_PER_TURN:
             size, data = get(1)
             if size <= 0:
-                return None if size < 0 else True
-            self._burst += 1
+                if size < 0 or count == seen:
+                    break
+                seen = count
+                read()
+                continue
+            count += 1
             if data[0] == _XLOG_DATA:
                 try:
                     feed(data)
@@ -195,7 +199,8 @@ class PostgresStream:
                     raise
             else:
                 self._on_keepalive(bytes(data))
-        return False
+        self._burst += count
+        return None if size < 0 else size == 0
 
     def _on_keepalive(self, data: bytes) -> None:
         frame = decode_frame(data)

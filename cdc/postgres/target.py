@@ -6,12 +6,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from cdc.config import Config
+from cdc.errors import ConfigError
 from cdc.postgres.facts import Name
-
-if TYPE_CHECKING:
-    from cdc.config import Config
 
 _LONGEST: Final = 63
 
@@ -31,10 +30,17 @@ class Target:
 
     @classmethod
     def of(cls, config: Config, alias: str) -> Target:
-        """The target that the configuration describes under this alias."""
+        """The target that the configuration describes under this alias. Raises ConfigError if two of its collections
+        are one table."""
         database = config.databases[alias]
         name = default_name(config.id, alias)
-        collections = config.realtime_collections(alias)
+        tables: dict[Name, str] = {}
+        for collection in config.realtime_collections(alias):
+            same = tables.setdefault(table_name(collection), collection)
+            if same != collection:
+                raise ConfigError(
+                    f"modules.crud.{alias}.collections: {same} and {collection} are the same table"
+                )
         return cls(
             project=config.id,
             alias=alias,
@@ -42,7 +48,7 @@ class Target:
             manage=database.manage,
             publication=database.publication or name,
             slot=database.slot or name,
-            tables={table_name(collection): collection for collection in collections},
+            tables=tables,
         )
 
 

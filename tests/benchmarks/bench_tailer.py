@@ -1,0 +1,131 @@
+"""The tailer's drain rate: a backlog on a real Postgres into the embedded log, by `python -m cdc` as users run it.
+
+    python -m tests.benchmarks.bench_tailer [--major 18] [--rows 150000] [--per-transaction 500] [--runs 3]
+
+Inserts and as many updates of a six-column table with REPLICA IDENTITY FULL, jsonb of about 125 bytes. Each run reads
+the same backlog through a copy of one slot into a fresh log. Beside it, in the same run, pg_recvlogical into /dev/null:
+what the server gives at best to a reader that does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from broadcaster.demo.installs import Installation, installations
+from cdc.log.embedded import EmbeddedLog
+from tests.support.tailer_process import TailerProcess, configuration
+
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "512MB",
+    "logical_decoding_work_mem": "256MB",
+    "max_wal_size": "8GB",
+}
+TABLE = "CREATE TABLE t1 (id text PRIMARY KEY, name text, n int, ok bool, ts timestamptz, doc jsonb)"
+INSERT = """
+INSERT INTO t1 SELECT 'id-' || i, 'name of row ' || i, i, i % 2 = 0, '2024-01-01Z'::timestamptz + i * interval '1s',
+    jsonb_build_object('a', i, 'b', 'some text of a certain length ' || i, 'c', '[1, 2, 3]'::jsonb, 'd', i / 7.0)
+  FROM generate_series({first}, {last}) i"""
+UPDATE = "UPDATE t1 SET n = n + 1, ok = NOT ok WHERE id IN (SELECT 'id-' || i FROM generate_series({first}, {last}) i)"
+
+
+def prepare(conn: psycopg.Connection, rows: int, per: int) -> None:
+    """The backlog, behind slot `base`."""
+    conn.execute(TABLE)
+    conn.execute("ALTER TABLE t1 REPLICA IDENTITY FULL")
+    conn.execute("CREATE PUBLICATION livetail FOR TABLE t1 WITH (publish_via_partition_root = true)")
+    conn.execute("SELECT pg_create_logical_replication_slot('base', 'pgoutput')")
+    for statement in (INSERT, UPDATE):
+        for first in range(1, rows + 1, per):
+            conn.execute(statement.format(first=first, last=min(rows, first + per - 1)).encode())
+
+
+async def drain(folder: Path, config: str, count: int) -> tuple[float, float, int]:
+    """(rows/s, CPU s per million, peak RSS in MB), from the first row in the log to the last."""
+    log = EmbeddedLog(folder / "log", "db")
+    tailer = TailerProcess.start(folder, config)
+    try:
+        begun = used = 0.0
+        newest = first = 0
+        while newest < count:
+            await asyncio.sleep(0.002)
+            if tailer.process.poll() is not None:
+                raise SystemExit(tailer.output())
+            state = await log.state()
+            newest = state.newest if state is not None else 0
+            if newest and not begun:
+                begun, used, first = time.perf_counter(), tailer.cpu_seconds(), newest
+        seconds, used = time.perf_counter() - begun, tailer.cpu_seconds() - used
+        return (newest - first) / seconds, used / (newest - first) * 1e6, tailer.peak_memory_mb()
+    finally:
+        tailer.kill()
+        await log.close()
+
+
+def best_reader(installation: Installation, url: str, slot: str, until: str, count: int) -> float:
+    """Rows/s of pg_recvlogical."""
+    begun = time.perf_counter()
+    options = ["-o", "proto_version=1", "-o", "publication_names=livetail"]
+    command = [
+        installation.bin / "pg_recvlogical",
+        "-d",
+        url,
+        "-S",
+        slot,
+        "--start",
+        "-f",
+        "/dev/null",
+        "-E",
+        until,
+    ]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return count / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--major", type=int)
+    parser.add_argument("--rows", type=int, default=150_000)
+    parser.add_argument("--per-transaction", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    found = [each for each in installations() if given.major in (None, each.major)]
+    if not found:
+        raise SystemExit(f"no Postgres {given.major or ''} found")
+    recvlogical = next((each for each in installations() if (each.bin / "pg_recvlogical").exists()), None)
+    count = 2 * given.rows
+    with (
+        temporary_postgres(found[0], SETTINGS) as server,
+        psycopg.connect(server.url, autocommit=True) as conn,
+    ):
+        prepare(conn, given.rows, given.per_transaction)
+        [[end]] = conn.execute("SELECT pg_current_wal_lsn()::text").fetchall()
+        print(f"Postgres {found[0].version}, {count} rows in transactions of {given.per_transaction}")
+        results, best = [], []
+        for run in range(given.runs):
+            for slot in (f"tailer_{run}", f"best_{run}"):
+                conn.execute("SELECT pg_copy_logical_replication_slot('base', %s)", (slot,))
+            with tempfile.TemporaryDirectory() as folder:
+                config = configuration(server.url, f"tailer_{run}", "t1")
+                results.append(asyncio.run(drain(Path(folder), config, count)))
+            if recvlogical is not None:
+                best.append(best_reader(recvlogical, server.url, f"best_{run}", end, count))
+        rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))
+        print(
+            f"tailer into the embedded log: {rates:,.0f} rows/s, {cpu:.2f} CPU s per million, peak {memory:.0f} MB"
+        )
+        if best:
+            print(f"pg_recvlogical to /dev/null:  {statistics.median(best):,.0f} rows/s")
+
+
+if __name__ == "__main__":
+    main()

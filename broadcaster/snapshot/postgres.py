@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
-from cdc.postgres.values import PgType, compile_row
 from psycopg import sql
 
 from broadcaster.errors import RequestError
@@ -22,11 +21,13 @@ from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import LivetailError, SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect
+from cdc.postgres.values import PgType, compile_row
 
 log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 4
 _FETCH_ROWS: Final = 1_000
+_FIRST_FREE_OID: Final = 16_384
 _STATEMENT_TIMEOUT: Final = "60s"
 _LOCK_TIMEOUT: Final = "5s"
 
@@ -160,11 +161,14 @@ class PostgresReader:
 
 
 def _column_info(column: Column, types: Mapping[int, PgType], utf8: bool) -> ColumnInfo:
-    """What the push-down must know; a domain counts as its base type."""
-    known = types.get(column.oid)
+    """What the push-down must know; a domain counts as its base type. A type that is not built in has no name, since
+    anyone may call one `int4`."""
+    oid, known = column.oid, types.get(column.oid)
     while known is not None and known.kind == "domain":
-        known = types.get(known.base)
-    name = "" if known is None else "enum" if known.kind == "enum" else known.name
+        oid, known = known.base, types.get(known.base)
+    name = ""
+    if known is not None and (oid < _FIRST_FREE_OID or known.kind == "enum"):
+        name = "enum" if known.kind == "enum" else known.name
     return ColumnInfo(column.name, name, column.deterministic, utf8)
 
 

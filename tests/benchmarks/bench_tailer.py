@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psycopg
 
-from broadcaster.demo.installs import Installation, installations
+from broadcaster.demo.installs import installations
+from broadcaster.demo.postgres import EmbeddedPostgres
 from cdc.log.embedded import EmbeddedLog
 from tests.support.tailer_process import TailerProcess, configuration
 
@@ -71,22 +72,11 @@ async def drain(folder: Path, config: str, count: int) -> tuple[float, float, in
         await log.close()
 
 
-def best_reader(installation: Installation, url: str, slot: str, until: str, count: int) -> float:
+def best_rate(program: Path, url: str, slot: str, until: str, count: int) -> float:
     """Rows/s of pg_recvlogical."""
     begun = time.perf_counter()
     options = ["-o", "proto_version=1", "-o", "publication_names=livetail"]
-    command = [
-        installation.bin / "pg_recvlogical",
-        "-d",
-        url,
-        "-S",
-        slot,
-        "--start",
-        "-f",
-        "/dev/null",
-        "-E",
-        until,
-    ]
+    command = [program, "-d", url, "-S", slot, "--start", "-f", "/dev/null", "-E", until]
     subprocess.run([*command, *options], check=True, capture_output=True)
     return count / (time.perf_counter() - begun)
 
@@ -101,30 +91,39 @@ def main() -> None:
     found = [each for each in installations() if given.major in (None, each.major)]
     if not found:
         raise SystemExit(f"no Postgres {given.major or ''} found")
-    recvlogical = next((each for each in installations() if (each.bin / "pg_recvlogical").exists()), None)
     count = 2 * given.rows
-    with (
-        temporary_postgres(found[0], SETTINGS) as server,
-        psycopg.connect(server.url, autocommit=True) as conn,
-    ):
-        prepare(conn, given.rows, given.per_transaction)
+    with tempfile.TemporaryDirectory() as data:
+        server = EmbeddedPostgres(Path(data), installation=found[0], settings=SETTINGS)
+        server.start()
+        try:
+            print(f"Postgres {server.version}, {count:,} rows in transactions of {given.per_transaction}")
+            measure(server.url, given.rows, given.per_transaction, given.runs)
+        finally:
+            server.stop()
+
+
+def measure(url: str, rows: int, per: int, runs: int) -> None:
+    """Print the medians."""
+    recvlogical = [each.bin / "pg_recvlogical" for each in installations()]
+    reader = next((program for program in recvlogical if program.exists()), None)
+    results, best = [], []
+    with psycopg.connect(url, autocommit=True) as conn:
+        prepare(conn, rows, per)
         [[end]] = conn.execute("SELECT pg_current_wal_lsn()::text").fetchall()
-        print(f"Postgres {found[0].version}, {count} rows in transactions of {given.per_transaction}")
-        results, best = [], []
-        for run in range(given.runs):
+        for run in range(runs):
             for slot in (f"tailer_{run}", f"best_{run}"):
                 conn.execute("SELECT pg_copy_logical_replication_slot('base', %s)", (slot,))
             with tempfile.TemporaryDirectory() as folder:
-                config = configuration(server.url, f"tailer_{run}", "t1")
-                results.append(asyncio.run(drain(Path(folder), config, count)))
-            if recvlogical is not None:
-                best.append(best_reader(recvlogical, server.url, f"best_{run}", end, count))
-        rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))
-        print(
-            f"tailer into the embedded log: {rates:,.0f} rows/s, {cpu:.2f} CPU s per million, peak {memory:.0f} MB"
-        )
-        if best:
-            print(f"pg_recvlogical to /dev/null:  {statistics.median(best):,.0f} rows/s")
+                config = configuration(url, f"tailer_{run}", "t1")
+                results.append(asyncio.run(drain(Path(folder), config, 2 * rows)))
+            if reader is not None:
+                best.append(best_rate(reader, url, f"best_{run}", end, 2 * rows))
+    rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))
+    print(
+        f"tailer into the embedded log: {rates:,.0f} rows/s, {cpu:.2f} CPU s per million, peak {memory:.0f} MB"
+    )
+    if best:
+        print(f"pg_recvlogical to /dev/null:  {statistics.median(best):,.0f} rows/s")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,214 @@
+"""Holds what one subscription gets to what it must get. (pure)
+
+A follower knows at which places in the history its client may stand, and every frame must lead from one of them to the
+next: so every state is one that the database had, and every change comes once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+from history import Bounds, Expected, Key, Moment, View, listed
+from tables import BY_NAME, Row
+
+from broadcaster.client_frames import Diff, Failure, Frame, Initial, Progress, Ready, Reset
+
+LAST_FRAMES = 12
+REASONS = ("truncated", "not_in_cursor")
+"""For which a live query may start over in a world whose log is kept: all else must be resumed."""
+
+
+class BrokenPromiseError(AssertionError):
+    """A client was told something wrong; the text is the story."""
+
+
+class Follower:
+    """Holds the frames of one subscription, over all its connections, to its view. resets: reasons of those it saw."""
+
+    def __init__(self, name: str, view: View) -> None:
+        self.name = name
+        self.view = view
+        self.rows: dict[Key, int] = {}
+        self.frames_seen = 0
+        self.resets: list[str] = []
+        self._table = BY_NAME[view.query.collection]
+        self._pending: list[tuple[Frame, Moment]] = []
+        self._last: list[str] = []
+        self._places: list[int] = []
+        self._initial: Initial | None = None
+        self._was_reset = False
+        self._knows_rows = False
+
+    def observe(self, frame: Frame, moment: Moment) -> None:
+        """Record a frame, to be judged when the history is known."""
+        self._pending.append((frame, moment))
+
+    def check(self, bounds: Bounds) -> None:
+        """Judge all recorded frames."""
+        pending, self._pending = self._pending, []
+        for frame, moment in pending:
+            self.frames_seen += 1
+            self._last = [*self._last[1 - LAST_FRAMES :], _told(frame)]
+            self._judge(frame, *bounds.of(moment))
+
+    def behind(self) -> str | None:
+        """What is still to come; None if nothing is."""
+        end = len(self.view.effects)
+        if not self._places:
+            return "no result yet"
+        if any(self.view.next_relevant(place) == end for place in self._places):
+            return None
+        return f"waiting for {self._tell(self.view.next_relevant(self._places[-1]))}"
+
+    def compare(self, database: dict[Key, int]) -> None:
+        """Hold the client's map to the database's own answer, key → version."""
+        if self._knows_rows and self.rows != database:
+            self._violated(
+                "the client's map is not the database's answer",
+                f"only the client has {_only(self.rows, database)}\n"
+                f"only the database has {_only(database, self.rows)}",
+            )
+        if self.view.state != database:
+            raise AssertionError(f"the oracle itself is wrong about {self.view.query}")
+
+    def _judge(self, frame: Frame, floor: int, ceiling: int) -> None:
+        match frame:
+            case Reset():
+                self._was_reset = True
+                self.resets.append(frame.reason)
+                if frame.reason not in REASONS:
+                    self._violated(f"a reset for no reason: {frame.reason}")
+            case Initial():
+                self._initial = frame
+            case Ready(resumed=True):
+                if not self._places or self._was_reset:
+                    self._violated("resumed, though there was nothing to resume")
+            case Ready():
+                self._fresh(frame, floor, ceiling)
+            case Diff():
+                self._diff(frame)
+            case Failure(retryable=False):
+                self._violated("the live query failed")
+            case Failure() | Progress():
+                pass
+
+    def _fresh(self, ready: Ready, floor: int, ceiling: int) -> None:
+        if self._places and not self._was_reset:
+            self._violated("`ready` twice, without a reset")
+        earliest = min(self._places, default=0)
+        initial, self._initial, self._was_reset = self._initial, None, False
+        if initial is None:
+            if not self.view.query.skip_initial:
+                self._violated("`ready` without a result")
+            self.rows, self._knows_rows = {}, False
+            # Nothing was read, so the stream may begin with what had been acknowledged a moment before.
+            self._places = list(range(earliest, ceiling + 1))
+            return
+        rows: dict[Key, int] = {}
+        for doc in initial.docs:
+            key = self._table.find(doc)
+            if key in rows:
+                self._violated(f"the initial result has {key} twice")
+            self._check_doc(doc)
+            rows[key] = doc["version"]
+        if ready.count != len(rows):
+            self._violated(f"`ready` counts {ready.count} rows, the result has {len(rows)}")
+        self.rows, self._knows_rows = rows, True
+        places = self.view.places_of(rows)
+        floor = max(floor, earliest)
+        self._places = [place for place in places if floor <= place <= ceiling]
+        if not places:
+            self._violated(
+                f"an initial result that the database never had: {rows}\nat the end it had {self.view.state}"
+            )
+        if not self._places:
+            self._violated(f"an initial result of the wrong time: of {places}, not of {floor}…{ceiling}")
+
+    def _diff(self, diff: Diff) -> None:
+        if not self._places or self._was_reset:
+            self._violated("a diff before the result")
+        index = self._index_of(diff.tx)
+        expected = self.view.effects[index]
+        if not any(place <= index == self.view.next_relevant(place) for place in self._places):
+            missed = [self.view.next_relevant(place) for place in self._places]
+            if all(place > index for place in self._places):
+                self._violated(f"{self._tell(index)} came again, or came late")
+            self._violated(
+                f"{self._tell(index)} came, but first there should have been {self._tell(missed[0])}"
+            )
+        got = [self._got(change.type, change.find, change.doc) for change in diff.changes]
+        if got != expected:
+            self._violated(
+                f"{self._tell(index)} came with other changes",
+                f"expected {listed(expected)}\ngot      {listed(got)}",
+            )
+        self._places = [index + 1]
+        for change in got:
+            if change.type == "delete":
+                self.rows.pop(change.key, None)
+            else:
+                self.rows[change.key] = change.version
+
+    def _index_of(self, tx: str) -> int:
+        place = self.view.history.place.get(tx)
+        if place is None:
+            self._violated(f"a diff of transaction {tx}, which never committed")
+        return place
+
+    def _got(self, kind: str, find: Row, doc: Row | None) -> Expected:
+        if set(find) != set(self._table.key):
+            self._violated(f"`find` is not the primary key: {find}")
+        key = self._table.find(find)
+        if doc is None:
+            return Expected(kind, key, 0)
+        if self._table.find(doc) != key:
+            self._violated(f"`find` {find} is not the key of {doc}")
+        self._check_doc(doc)
+        return Expected(kind, key, doc["version"])
+
+    def _check_doc(self, doc: Row) -> None:
+        image = self.view.docs.get(doc["version"])
+        if image is None:
+            self._violated(f"a row that never matched: {doc}")
+        elif image != doc:
+            differ = {
+                name: (image.get(name), doc.get(name))
+                for name in {*image, *doc}
+                if image.get(name) != doc.get(name)
+            }
+            self._violated(f"a row that the database never had: (expected, got) {differ}")
+
+    def _tell(self, index: int) -> str:
+        if index >= len(self.view.effects):
+            return "nothing"
+        tx = self.view.history.transactions[index].tx
+        return f"transaction {tx} (no. {index}: {listed(self.view.effects[index])})"
+
+    def _violated(self, what: str, more: str = "") -> NoReturn:
+        query = self.view.query
+        raise BrokenPromiseError(
+            f"{self.name}: {what}\n{more}\n"
+            f"live query {query.id} on {query.collection} where {json.dumps(query.where)}"
+            f"{' (skipInitial)' if query.skip_initial else ''}\n"
+            f"its last frames:\n  " + "\n  ".join(self._last)
+        )
+
+
+def _only(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
+    return {key: version for key, version in one.items() if other.get(key) != version}
+
+
+def _told(frame: Frame) -> str:
+    """A frame in a line."""
+    match frame:
+        case Diff():
+            changes = [
+                f"{change.type} {change.find}"
+                + ("" if change.doc is None else f" v{change.doc.get('version')}")
+                for change in frame.changes
+            ]
+            return f"diff of {frame.tx}: {', '.join(changes)}"
+        case Initial():
+            return f"initial: {len(frame.docs)} rows, versions {[doc.get('version') for doc in frame.docs]}"
+    return str(frame)

@@ -1,0 +1,185 @@
+"""What clients must see, from what Postgres itself says that happened. (pure)
+
+A `History` is the database's transactions in commit order. A `View` is what they mean for one live query: the state
+after each, and the changes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.reference_evaluator import matches
+from tables import BY_NAME, Row
+
+from broadcaster.client_stream import LiveQuery
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowImage:
+    """op: `INSERT`, `UPDATE`, `DELETE` or `TRUNCATE`, as Postgres' triggers name them."""
+
+    table: str
+    op: str
+    old: Row | None
+    new: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """tx: the transaction id; changes in the order in which they were made."""
+
+    tx: str
+    changes: Sequence[RowImage]
+
+
+class History:
+    """All transactions so far; only ever grows."""
+
+    def __init__(self) -> None:
+        self.transactions: list[Transaction] = []
+        self.place: dict[str, int] = {}
+
+    def extend(self, transactions: Sequence[Transaction]) -> None:
+        for transaction in transactions:
+            self.place[transaction.tx] = len(self.transactions)
+            self.transactions.append(transaction)
+
+    def __len__(self) -> int:
+        return len(self.transactions)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was seen. acknowledged: how many commits the writers knew of when the subscriber asked; begun: how
+    many transactions had begun when the frame came."""
+
+    acknowledged: int
+    begun: int
+
+
+class Bounds:
+    """Where in the history a fresh result may stand: with all that was acknowledged before the subscriber asked, and
+    without what began after it came.
+
+    acknowledged, begun: the writers' transaction ids in the order in which they learnt of the commit, or began.
+    """
+
+    def __init__(self, history: History, acknowledged: Sequence[str], begun: Sequence[str]) -> None:
+        self._floors = [0]
+        for tx in acknowledged:
+            self._floors.append(max(self._floors[-1], history.place.get(tx, -1) + 1))
+        self._ceilings = [len(history)]
+        for tx in reversed(begun):
+            self._ceilings.append(min(self._ceilings[-1], history.place.get(tx, len(history))))
+        self._ceilings.reverse()
+
+    def of(self, moment: Moment) -> tuple[int, int]:
+        return self._floors[moment.acknowledged], self._ceilings[moment.begun]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One change of a diff: type, key, version of the row image (0 for a delete)."""
+
+    type: str
+    key: Key
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.key}" + (f" v{self.version}" if self.version else "")
+
+
+@dataclass(slots=True)
+class View:
+    """A live query over a history. Place i is the state after the first i transactions.
+
+    effects[i]: what transaction i does, None where it empties the table; relevant: the places i where it does anything;
+    state: after all of them, key → version; docs: every image that ever matched, by version.
+    """
+
+    query: LiveQuery
+    history: History
+    effects: list[list[Expected] | None] = field(default_factory=list)
+    state: dict[Key, int] = field(default_factory=dict)
+    docs: dict[int, Row] = field(default_factory=dict)
+    _hash: int = 0
+    _places: dict[int, list[int]] = field(default_factory=lambda: {0: [0]})
+    _next: list[int] = field(default_factory=list)
+
+    def catch_up(self) -> None:
+        """Take in what the history has gained."""
+        for transaction in self.history.transactions[len(self.effects) :]:
+            self.effects.append(self._apply(transaction))
+            self._places.setdefault(self._hash, []).append(len(self.effects))
+        self._next = [len(self.effects)]
+        for place in range(len(self.effects) - 1, -1, -1):
+            self._next.append(self._next[-1] if self.effects[place] == [] else place)
+        self._next.reverse()
+
+    def next_relevant(self, place: int) -> int:
+        """The first transaction from a place on that does anything here; the history's length if none does."""
+        return self._next[place]
+
+    def places_of(self, state: dict[Key, int]) -> list[int]:
+        """The places at which the result was this."""
+        return self._places.get(_hash_of(state), [])
+
+    def _apply(self, transaction: Transaction) -> list[Expected] | None:
+        effects: list[Expected] | None = []
+        for change in transaction.changes:
+            if change.table != self.query.collection:
+                continue
+            if change.op == "TRUNCATE":
+                effects = None
+                for key in list(self.state):
+                    self._put(key, None)
+                continue
+            made = self._judge(change)
+            for effect in made:
+                self._put(effect.key, effect.version or None)
+            if effects is not None:
+                effects += made
+        return effects
+
+    def _judge(self, change: RowImage) -> list[Expected]:
+        """(in, in) update, (out, in) insert, (in, out) delete; a changed key is a delete and an insert."""
+        old = change.old if self._matches(change.old) else None
+        new = change.new if self._matches(change.new) else None
+        table = BY_NAME[change.table]
+        made: list[Expected] = []
+        if old is not None and (new is None or table.find(old) != table.find(new)):
+            made.append(Expected("delete", table.find(old), 0))
+            old = None
+        if new is not None:
+            self.docs[new["version"]] = new
+            made.append(Expected("insert" if old is None else "update", table.find(new), new["version"]))
+        return made
+
+    def _matches(self, row: Row | None) -> bool:
+        types = BY_NAME[self.query.collection].types
+        return row is not None and matches(dict(self.query.where), row, dict(types))
+
+    def _put(self, key: Key, version: int | None) -> None:
+        if key in self.state:
+            self._hash ^= hash((key, self.state.pop(key)))
+        if version is not None:
+            self.state[key] = version
+            self._hash ^= hash((key, version))
+
+
+def _hash_of(state: dict[Key, int]) -> int:
+    total = 0
+    for item in state.items():
+        total ^= hash(item)
+    return total
+
+
+def listed(effects: list[Expected] | None) -> str:
+    """Effects in a line."""
+    if effects is None:
+        return "TRUNCATE"
+    return ", ".join(map(str, effects)) or "nothing"

@@ -1,0 +1,356 @@
+"""The oracle: a real Postgres, tailer and broadcaster, random writers, random clients, and SIGKILL.
+
+At every quiet point each client's frames are held to what Postgres itself says that happened: the order of commits from
+a replication slot of the oracle's own, the changes from an audit table that triggers write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from follower import BrokenPromiseError, Follower
+from history import Bounds, History, Key, Moment, RowImage, Transaction, View
+from processes import Line, Process, write_config
+from statements import Script
+from support.reference_evaluator import matches
+from tables import BY_NAME, SCHEMA, TABLES, decode_image
+from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe
+
+from broadcaster.client import Client, Stream
+from broadcaster.client_frames import Frame
+from broadcaster.client_stream import LiveQuery
+from broadcaster.demo.postgres import EmbeddedPostgres
+from servers.postgres import connect
+
+Tamper = Callable[[Frame], Iterable[Frame]]
+"""What a planted fault makes of a frame."""
+
+QUIET_SECONDS = 40.0
+_COMMITS = """
+    SELECT xid::text FROM pg_logical_slot_get_binary_changes(
+        'oracle', NULL, NULL, 'proto_version', '1', 'publication_names', 'oracle') WITH ORDINALITY
+    WHERE get_byte(data, 0) = ascii('C') ORDER BY ordinality"""
+
+
+class Writer:
+    """Runs scripts on a connection of its own; comes back when Postgres does.
+
+    begun, acknowledged: shared by all writers, transaction ids as they learn of them.
+    """
+
+    def __init__(self, url: str, begun: list[str], acknowledged: list[str]) -> None:
+        self._url = url
+        self._begun = begun
+        self._acknowledged = acknowledged
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def write(self, script: Script) -> None:
+        """One transaction; what fails is rolled back, what is in doubt stays so."""
+        try:
+            if self._connection is None:
+                self._connection = await connect(self._url)
+            await self._transaction(self._connection, script)
+        except psycopg.Error:
+            await self._recover()
+
+    async def _transaction(self, connection: psycopg.AsyncConnection[Any], script: Script) -> None:
+        await connection.execute("BEGIN")
+        cursor = await connection.execute("SELECT pg_current_xact_id()::text")
+        ((tx,),) = await cursor.fetchall()
+        self._begun.append(tx)
+        for statement in script.statements:
+            await connection.execute(statement.sql.encode(), statement.parameters or None)
+        await connection.execute("COMMIT" if script.commits else "ROLLBACK")
+        if script.commits:
+            self._acknowledged.append(tx)
+
+    async def _recover(self) -> None:
+        """Roll back, or forget a broken connection; Postgres may be down for a moment."""
+        try:
+            if self._connection is not None and not self._connection.closed:
+                await self._connection.execute("ROLLBACK")
+                return
+        except psycopg.Error:
+            pass
+        await self.close()
+        await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+
+class Subscriber:
+    """One client: a stream of live queries, the cursor between its visits, a follower for each query."""
+
+    def __init__(self, name: str, followers: dict[str, Follower]) -> None:
+        self.followers = followers
+        self.cursor: str | None = None
+        self.stream: Stream | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._name = name
+
+    def come(self, client: Client, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
+        """Open a stream where the last one ended."""
+        queries = [follower.view.query for follower in self.followers.values()]
+        self.stream = client.stream(queries, cursor=self.cursor)
+        self._task = asyncio.create_task(self._follow(self.stream, moment, tamper), name=self._name)
+
+    async def _follow(self, stream: Stream, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
+        asked = moment().acknowledged
+        async for frame in stream:
+            seen = Moment(asked, moment().begun)
+            for given in [frame] if tamper is None else tamper(frame):
+                name = getattr(given, "id", None)
+                if name is not None:
+                    self.followers[name].observe(given, seen)
+
+    async def leave(self) -> None:
+        """Close the stream; its cursor is where the next one goes on."""
+        if self.stream is not None and self._task is not None:
+            self.stream.close()
+            await self._task
+            self.cursor, self.stream = self.stream.cursor, None
+
+    def behind(self) -> str | None:
+        """What a present client still waits for."""
+        if self.stream is None:
+            return None
+        assert self._task is not None
+        if self._task.done():
+            self._task.result()
+            return "its stream has ended"
+        waits = [
+            f"{name}: {waiting}"
+            for name, one in self.followers.items()
+            if (waiting := one.behind()) is not None
+        ]
+        return "; ".join(waits) or None
+
+
+class World:
+    """One Postgres database with all that runs on it. Make it with `world`."""
+
+    def __init__(
+        self,
+        server: EmbeddedPostgres,
+        url: str,
+        tailer: Process,
+        broadcaster: Process,
+        lines: dict[str, Line],
+    ) -> None:
+        self.story: list[str] = []
+        self.frames = 0
+        self.history = History()
+        self._server = server
+        self._url = url
+        self._processes = {"tailer": tailer, "broadcaster": broadcaster}
+        self._lines = lines
+        self._begun: list[str] = []
+        self._acknowledged: list[str] = []
+        self._writers = [Writer(url, self._begun, self._acknowledged) for _ in range(WRITERS)]
+        self._client = Client("todo-app", f"http://127.0.0.1:{lines['client'].port}", max_delay=0.2)
+        self._subscribers: dict[int, Subscriber] = {}
+        self._views: dict[str, View] = {}
+        self._audited = 0
+        self._written = 0
+        self._started = time.monotonic()
+        self.tamper: Tamper | None = None
+
+    def tell(self, what: str) -> None:
+        """A line of the story."""
+        self.story.append(
+            f"{time.monotonic() - self._started:7.2f} s  {self._written:5} transactions  {what}"
+        )
+
+    async def close(self) -> None:
+        for subscriber in self._subscribers.values():
+            await subscriber.leave()
+        for writer in self._writers:
+            await writer.close()
+        await self._client.close()
+
+    # -- what happens -----------------------------------------------------------------------------------------
+
+    async def play(self, round_: Round) -> None:
+        """One round: the writers write, the actions befall, then all is quiet and checked."""
+        start = self._written
+        async with asyncio.TaskGroup() as group:
+            for writer, scripts in zip(self._writers, round_.scripts, strict=True):
+                group.create_task(self._write(writer, scripts))
+            for place, action in round_.actions:
+                while self._written < start + place:
+                    await asyncio.sleep(0.001)
+                await self._act(action)
+        await self.check()
+
+    async def _write(self, writer: Writer, scripts: Iterable[Script]) -> None:
+        for script in scripts:
+            await writer.write(script)
+            self._written += 1
+
+    async def _act(self, action: Action) -> None:
+        self.tell(_in_short(action))
+        match action:
+            case Subscribe(client, queries):
+                followers = {
+                    query.id: Follower(f"client {client}, {query.id}", self._view(query)) for query in queries
+                }
+                self._subscribers[client] = Subscriber(f"client {client}", followers)
+                self._subscribers[client].come(self._client, self._moment, self.tamper)
+            case Leave(client):
+                await self._subscribers[client].leave()
+            case Return(client):
+                self._subscribers[client].come(self._client, self._moment, self.tamper)
+            case Drop(client):
+                stream = self._subscribers[client].stream
+                assert stream is not None
+                stream.reconnect()
+            case Kill("postgres"):
+                await asyncio.to_thread(self._server.kill)
+                await asyncio.to_thread(self._server.start)
+            case Kill(victim):
+                self._processes[victim].kill()
+                self._processes[victim].start()
+            case Cut(where):
+                self._lines[where].cut()
+
+    def _view(self, query: LiveQuery) -> View:
+        """Equal queries share one."""
+        key = repr((query.collection, query.where, query.skip_initial))
+        if key not in self._views:
+            self._views[key] = View(query, self.history)
+        return self._views[key]
+
+    def _moment(self) -> Moment:
+        return Moment(len(self._acknowledged), len(self._begun))
+
+    # -- what must be -----------------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """A quiet point: wait until every client has all that it must get; raises BrokenPromiseError with the story."""
+        await self._read_history()
+        bounds = Bounds(self.history, self._acknowledged, self._begun)
+        deadline = time.monotonic() + QUIET_SECONDS
+        while waiting := self._check_once(bounds):
+            if time.monotonic() > deadline:
+                self._fail("clients wait in vain:\n" + "\n".join(waiting))
+            await asyncio.sleep(0.01)
+        await self._compare()
+        self.tell(f"quiet: {len(self._subscribers)} clients, {self.frames} frames so far")
+
+    def _check_once(self, bounds: Bounds) -> list[str]:
+        waiting = []
+        for client, subscriber in self._subscribers.items():
+            try:
+                for follower in subscriber.followers.values():
+                    follower.check(bounds)
+            except BrokenPromiseError as error:
+                self._fail(str(error))
+            behind = subscriber.behind()
+            if behind is not None:
+                waiting.append(f"client {client}: {behind}")
+        self.frames = sum(
+            one.frames_seen for client in self._subscribers.values() for one in client.followers.values()
+        )
+        return waiting
+
+    async def _read_history(self) -> None:
+        async with await connect(self._url) as connection:
+            await connection.execute("SET TIME ZONE 'UTC'")
+            order = [tx for (tx,) in await (await connection.execute(_COMMITS)).fetchall()]
+            audit = await connection.execute(
+                "SELECT seq, tx, name, op, old::text, new::text FROM audit WHERE seq > %s ORDER BY seq",
+                (self._audited,),
+            )
+            changes: dict[str, list[RowImage]] = {}
+            for seq, tx, table, op, old, new in await audit.fetchall():
+                self._audited = seq
+                images = [None if image is None else decode_image(image) for image in (old, new)]
+                changes.setdefault(tx, []).append(RowImage(table, op, *images))
+        # A killed server may forget how far the slot was read.
+        fresh = [tx for tx in order if tx not in self.history.place]
+        self.history.extend([Transaction(tx, changes.pop(tx, ())) for tx in fresh])
+        assert not changes, f"the oracle did not see these transactions commit: {list(changes)}"
+        for view in self._views.values():
+            view.catch_up()
+
+    async def _compare(self) -> None:
+        """Hold every client's map to what a query of the database gives now."""
+        rows = {}
+        async with await connect(self._url) as connection:
+            await connection.execute("SET TIME ZONE 'UTC'")
+            for table in TABLES:
+                cursor = await connection.execute(f"SELECT to_jsonb(t)::text FROM {table.name} t".encode())
+                rows[table.name] = [decode_image(text) for (text,) in await cursor.fetchall()]
+        for subscriber in self._subscribers.values():
+            if subscriber.stream is None:
+                continue
+            for follower in subscriber.followers.values():
+                query = follower.view.query
+                table = BY_NAME[query.collection]
+                answer: dict[Key, int] = {
+                    table.find(row): row["version"]
+                    for row in rows[table.name]
+                    if matches(dict(query.where), row, dict(table.types))
+                }
+                try:
+                    follower.compare(answer)
+                except BrokenPromiseError as error:
+                    self._fail(str(error))
+
+    def _fail(self, what: str) -> None:
+        told = "\n".join(f"-- {name} --\n{process.told()}" for name, process in self._processes.items())
+        story = "\n".join(self.story[-60:])
+        raise BrokenPromiseError(f"{what}\n\nWhat happened:\n{story}\n\n{told}")
+
+
+def _in_short(action: Action) -> str:
+    if isinstance(action, Subscribe):
+        return f"client {action.client} subscribes: " + "; ".join(
+            f"{query.id} {query.collection} {query.where}" for query in action.queries
+        )
+    return str(action)
+
+
+def _through(url: str, line: Line) -> str:
+    """The connection string, by way of the line."""
+    parts = urlsplit(url)
+    at = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{at}@127.0.0.1:{line.port}"))
+
+
+@asynccontextmanager
+async def world(server: EmbeddedPostgres, folder: Path) -> AsyncIterator[World]:
+    """A fresh database on a server of the world's own, with tailer and broadcaster running."""
+    async with await connect(server.url) as admin:
+        await admin.execute("CREATE DATABASE oracle")
+    url = server.url_for("oracle")
+    async with await connect(url) as admin:
+        await admin.execute(SCHEMA.encode())
+        await admin.execute("SELECT pg_create_logical_replication_slot('oracle', 'pgoutput')")
+    names = [table.name for table in TABLES]
+    log_dir = folder / "log"
+    async with AsyncExitStack() as stack:
+        to_postgres = await stack.enter_async_context(Line("127.0.0.1", server.port).running())
+        realtime = {"heartbeat": "1s"}
+        tailer = Process(
+            "cdc", write_config(folder / "tailer.yaml", _through(url, to_postgres), names, realtime), log_dir
+        )
+        broadcaster = Process(
+            "broadcaster", write_config(folder / "broadcaster.yaml", url, names, realtime), log_dir
+        )
+        for process in (tailer, broadcaster):
+            await stack.enter_async_context(process.running())
+        to_broadcaster = await stack.enter_async_context(Line("127.0.0.1", broadcaster.port).running())
+        made = World(server, url, tailer, broadcaster, {"client": to_broadcaster, "tailer": to_postgres})
+        stack.push_async_callback(made.close)
+        yield made

@@ -1,0 +1,172 @@
+"""The two deployables as processes of their own, to be killed and started again, and a network to be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_config(
+    file: Path, url: str, collections: Sequence[str], realtime: Mapping[str, Any] | None = None
+) -> Path:
+    """The seed's configuration for one Postgres, all collections readable."""
+    collection = {"isRealtimeEnabled": True, "rules": {"read": {"rule": "allow"}}}
+    database = {"conn": url, "isPrimary": True, "collections": dict.fromkeys(collections, collection)}
+    config = {
+        "id": "todo-app",
+        "modules": {"realtime": {"enabled": True, **(realtime or {})}, "crud": {"sql-postgres": database}},
+    }
+    file.write_text(yaml.dump(config, Dumper=_PlainDumper))
+    return file
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class Process:
+    """`python -m <module>` on a port that it keeps over its lives. What it says goes to `output`."""
+
+    def __init__(self, module: str, config: Path, log_dir: Path) -> None:
+        self.port = free_port()
+        self.output = log_dir.parent / f"{module}-{self.port}.txt"
+        self._command = [
+            *(sys.executable, "-m", module, "-c", str(config)),
+            *("--listen", f"127.0.0.1:{self.port}", "--log-dir", str(log_dir)),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, env=environment, stdout=output, stderr=output
+            )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    async def ready(self) -> None:
+        """Wait for /readyz; raises with what the process said when it ended or took too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        report = ""
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"{self.url}/readyz") as response:
+                        report = await response.text()
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.02)
+        raise AssertionError(f"{self._command[2]} is not ready: {report}\n{self.told()}")
+
+    def told(self, lines: int = 40) -> str:
+        """The end of its output."""
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Process]:
+        """Started and ready; stopped at the end, in whichever life it then is."""
+        self.start()
+        try:
+            await self.ready()
+            yield self
+        finally:
+            if self._process is not None and self._process.poll() is None:
+                await asyncio.to_thread(self.stop)
+
+
+class Line:
+    """A network between a client and a server, which can be cut: a TCP forwarder."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.port = 0
+        self._to = (host, port)
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Break all connections; new ones may be made at once."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = {writer, up_writer}
+        self._writers |= ends
+        try:
+            await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
+        except OSError:
+            pass
+        finally:
+            self._writers -= ends
+            for end in ends:
+                end.transport.abort()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Line]:
+        """Forwarding from `port`."""
+        server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    raise ConnectionResetError

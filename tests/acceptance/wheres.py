@@ -1,0 +1,63 @@
+"""Random documents of the query language. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from tables import Table
+from values import DOCUMENTS, PRICES, TIMES, WORDS, random_key
+
+
+def where(random: Random, table: Table, depth: int = 2) -> dict[str, Any]:
+    """A random document of the query language, over the table's columns."""
+    if depth == 2 and random.random() < 0.15:
+        return {}
+    document: dict[str, Any] = {}
+    for _ in range(random.choice((1, 1, 2))):
+        if depth and random.random() < 0.3:
+            operator = random.choice(("$and", "$or", "$or", "$nor", "$not"))
+            parts = [where(random, table, depth - 1) for _ in range(random.randint(1, 3))]
+            document[operator] = parts[0] if operator == "$not" else parts
+        else:
+            path, value = _field(random, table)
+            document[path] = _condition(random, value)
+    return document
+
+
+def _field(random: Random, table: Table) -> tuple[str, Callable[[], Any]]:
+    """A path, and what gives literals for it."""
+    key = random.choice(table.key)
+    return random.choice(
+        (
+            ("n", lambda: random.randrange(10)),
+            ("n", lambda: random.randrange(10)),
+            ("s", lambda: random.choice(WORDS)),
+            ("price", lambda: random.choice((*PRICES[:-1], 0.1, 12.5, 0))),
+            ("flag", lambda: random.random() < 0.5),
+            ("at", lambda: random.choice(TIMES)),
+            ("j", lambda: random.choice(DOCUMENTS)),
+            ("j.a", lambda: random.randrange(3)),
+            ("j.tags", lambda: random.choice("xyz")),
+            ("version", lambda: random.randrange(2_000)),
+            (key, lambda: random_key(random, table)[key]),
+        )
+    )
+
+
+def _condition(random: Random, value: Callable[[], Any]) -> Any:
+    kind = random.random()
+    if kind < 0.25:
+        return value() if kind > 0.02 else None
+    if kind < 0.35:
+        return {random.choice(("$eq", "$ne")): value() if kind > 0.27 else None}
+    if kind < 0.45:
+        return {"$exists": random.random() < 0.5}
+    if kind < 0.6:
+        return {random.choice(("$in", "$nin")): [value() for _ in range(random.randint(0, 4))]}
+    operand = value()
+    if operand is None or isinstance(operand, (dict, list)):
+        return {"$ne": operand}
+    document = {random.choice(("$gt", "$gte", "$lt", "$lte")): operand}
+    return {"$not": document} if kind > 0.92 else document

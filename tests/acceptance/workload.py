@@ -1,0 +1,122 @@
+"""Random transactions, random live queries, and what befalls them: all of it from one seed. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeAlias
+
+from statements import Script, transaction
+from tables import TABLES
+from wheres import where
+
+from broadcaster.client_stream import LiveQuery
+
+DATABASE: Final = "sql-postgres"
+WRITERS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """A new client opens a stream."""
+
+    client: int
+    queries: tuple[LiveQuery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A client closes its stream and keeps its cursor."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """It comes back with the cursor."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A client's connection breaks; it reconnects by itself."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL and a new start: of `tailer`, `broadcaster` or `postgres`."""
+
+    victim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """All network connections break between `client` and broadcaster, or between the `tailer` and Postgres."""
+
+    where: str
+
+
+Action: TypeAlias = Subscribe | Leave | Return | Drop | Kill | Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Concurrent writers' transactions, and what happens meanwhile: each action after so many transactions. A quiet
+    point follows."""
+
+    scripts: tuple[tuple[Script, ...], ...]
+    actions: tuple[tuple[int, Action], ...]
+
+
+class Workload:
+    """All rounds of a seed; equal seeds give equal rounds."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self._clients: list[int] = []
+        self._away: list[int] = []
+        self._next_client = 0
+
+    def round(self, transactions: int, victims: Sequence[str]) -> Round:
+        """The next round. transactions: of all writers together; victims: who is killed in it, in this order."""
+        random = self._random
+        scripts = tuple(
+            tuple(transaction(random) for _ in range(transactions // WRITERS)) for _ in range(WRITERS)
+        )
+        places = sorted(random.randrange(transactions) for _ in range(8 + len(victims)))
+        kills = dict(zip(random.sample(range(len(places)), len(victims)), victims, strict=True))
+        actions = [
+            (place, Kill(kills[number]) if number in kills else self._action())
+            for number, place in enumerate(places)
+        ]
+        return Round(scripts, tuple(actions))
+
+    def _action(self) -> Action:
+        random = self._random
+        here = [client for client in self._clients if client not in self._away]
+        choice = random.random()
+        if len(self._clients) < 4 or (choice < 0.25 and len(self._clients) < 16):
+            self._clients.append(self._next_client)
+            self._next_client += 1
+            return Subscribe(self._clients[-1], live_queries(random))
+        if choice < 0.5 and self._away:
+            return Return(self._away.pop(random.randrange(len(self._away))))
+        if choice < 0.7 and len(here) > 2:
+            self._away.append(random.choice(here))
+            return Leave(self._away[-1])
+        if choice < 0.9:
+            return Drop(random.choice(here))
+        return Cut(random.choice(("client", "tailer")))
+
+
+def live_queries(random: Random) -> tuple[LiveQuery, ...]:
+    """One to five live queries for one stream."""
+    return tuple(
+        LiveQuery(f"q{number}", DATABASE, table.name, where(random, table), random.random() < 0.1)
+        for number in range(random.randint(1, 5))
+        for table in [random.choice(TABLES)]
+    )

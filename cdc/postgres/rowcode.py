@@ -23,6 +23,7 @@ RowFunction: TypeAlias = Callable[[bytes | memoryview, str], bool]
 
 _ROW: Final = FRAME_HEAD + 5  # behind the message's type and the relation's id
 _HEAD: Final = 5  # bytes before a value: its kind and size
+_BLOCK: Final = 4  # columns
 
 
 class RowFunctions(NamedTuple):
@@ -86,35 +87,57 @@ def _row(
     """Statements that read one row at `at`, column i as JSON into the local `prefix`i.
 
     final: nothing follows this row. keep: leave what `compare` needs. compare: the old row was read, with `keep`.
+    An update seldom changes more than a column or two, so the new row is compared block by block first.
     """
     count = len(shape.names)
     start = literal(letter + count.to_bytes(2).decode("latin-1"))
     lines = [f'if message[at:at + 3] != "{start}":', "    return False", "at += 3"]
-    for i in range(count):
-        # Where fewer than five bytes may follow a NULL, its kind is looked at alone.
-        near_end = final and count - i < _HEAD
-        lines += [
-            "kind, size = head(data, at)" + (" if at <= limit else (data[at], 0)" if near_end else ""),
-            "if kind == 116:",
-            f"    at += {_HEAD}",
-            "    text = message[at:at + size]",
-            "    at += size",
-            *indent(1, _value(shape, i, prefix, keep=keep, compare=compare)),
+    for first in range(0, count, _BLOCK):
+        block = range(first, min(first + _BLOCK, count))
+        reading = [
+            line
+            for i in block
+            # Where fewer than five bytes may follow a NULL, its kind is looked at alone.
+            for line in _column(shape, i, prefix, final and count - i < _HEAD, keep=keep, compare=compare)
         ]
-        if i not in shape.key:
-            lines += ["elif kind == 110:", "    at += 1", f'    {prefix}{i} = "null"']
-            if keep and _is_dear(shape, i):
-                lines.append(f"    text{i} = None")
-        if compare:
+        if keep:
+            lines += ["start = at", *reading, f"block{first} = message[start:at]"]
+        elif compare:
+            same = [f"new{i} = old{i}" for i in block]
             lines += [
-                f'elif kind == 117 and old{i} != "null":',  # an unchanged out-of-line value, known from the old row
-                "    at += 1",
-                f"    new{i} = old{i}",
+                f"if message.startswith(block{first}, at):",
+                f"    at += len(block{first})",
+                *indent(1, same),
             ]
-        lines += ["else:", "    return False"]
+            lines += ["else:", *indent(1, reading)]
+        else:
+            lines += reading
     if final:
         lines += ["if at != len(message):", "    return False"]
     return indent(1, lines)
+
+
+def _column(shape: RowShape, i: int, prefix: str, near_end: bool, *, keep: bool, compare: bool) -> list[str]:
+    """Statements that read column i at `at`."""
+    lines = [
+        "kind, size = head(data, at)" + (" if at <= limit else (data[at], 0)" if near_end else ""),
+        "if kind == 116:",
+        f"    at += {_HEAD}",
+        "    text = message[at:at + size]",
+        "    at += size",
+        *indent(1, _value(shape, i, prefix, keep=keep, compare=compare)),
+    ]
+    if i not in shape.key:
+        lines += ["elif kind == 110:", "    at += 1", f'    {prefix}{i} = "null"']
+        if keep and _is_dear(shape, i):
+            lines.append(f"    text{i} = None")
+    if compare:
+        lines += [
+            f'elif kind == 117 and old{i} != "null":',  # an unchanged out-of-line value, known from the old row
+            "    at += 1",
+            f"    new{i} = old{i}",
+        ]
+    return [*lines, "else:", "    return False"]
 
 
 def _value(shape: RowShape, i: int, prefix: str, *, keep: bool, compare: bool) -> list[str]:

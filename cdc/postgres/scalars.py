@@ -30,6 +30,9 @@ depth, and one such row must not stop every reader."""
 JSON_SHORT: Final = 2 * JSON_DEPTH
 """Shorter documents cannot be nested that deep."""
 
+INT8_SHORT: Final = 16
+"""Shorter integers are exact everywhere."""
+
 BOOLEANS: Final = {"t": "true", "f": "false"}
 
 _INT53: Final = 2**53 - 1
@@ -47,12 +50,14 @@ string = encode_basestring
 
 def int8(text: str) -> str:
     """int8: a number, or a marked string where JavaScript's numbers are not exact."""
-    return text if -_INT53 <= int(text) <= _INT53 else Marked(f'"{text}"')
+    if len(text) < INT8_SHORT or -_INT53 <= int(text) <= _INT53:
+        return text
+    return Marked(f'"{text}"')
 
 
 def floating(text: str) -> str:
     """float4, float8: a number, or a marked string: NaN, Infinity, -Infinity."""
-    return text if text[-1].isdecimal() else Marked(string(text))
+    return text if text[-1] < ":" else Marked(string(text))
 
 
 def timestamp(text: str) -> str:

@@ -84,7 +84,7 @@ _FLOAT: Final = Encoder(scalars.floating, "float", varying=True, inline="text", 
 _SCALARS: Final[Mapping[int, Encoder]] = {
     16: Encoder(scalars.BOOLEANS.__getitem__, inline="BOOLEANS[text]"),
     17: Encoder(scalars.bytea, "bytes"),
-    20: Encoder(scalars.int8, "int64", varying=True, inline="text", guard="size < 16"),
+    20: Encoder(scalars.int8, "int64", varying=True, inline="text", guard=f"size < {scalars.INT8_SHORT}"),
     21: _NUMBER,
     22: _TEXT,  # int2vector, which the catalog calls an array but prints as one word after another
     23: _NUMBER,

@@ -1,6 +1,6 @@
 """How fast pgoutput becomes finished events, offline on one core, beside a plain decoder in the same run.
 
-    PYTHONPATH=. python -m tests.benchmarks.bench_decode
+    PYTHONPATH=.:tests python tests/benchmarks/bench_decode.py
 
 The table is (id text, name text, n int4, ok bool, ts timestamptz, doc jsonb of 125 bytes), REPLICA IDENTITY FULL, in
 transactions of 500 rows. Ours ends with records in a Batch, envelope included; the plain one with a dict per event
@@ -16,11 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from support import pgwire
+
 from cdc.event import Position
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.messages import Delete, Insert, Relation, Update, Value
 from cdc.postgres.pgoutput import XLogData, decode, decode_frame
-from tests.support import pgwire
 
 ROWS_PER_TRANSACTION = 500
 TRANSACTIONS = 120
@@ -50,7 +51,7 @@ def message(op: str, i: int) -> bytes:
 
 def stream(ops: Sequence[str]) -> list[bytes]:
     frames: list[bytes] = []
-    lsn = 1_000_000
+    lsn = 0x1_5A3C_F0E8
     for number in range(TRANSACTIONS):
         start = lsn + 1_000_000
         frames.append(pgwire.frame(pgwire.begin(start, number), lsn))
@@ -98,7 +99,9 @@ def plain(frames: list[bytes]) -> int:
 
     def as_dict(relation: Relation, row: Sequence[Value]) -> dict[str, object]:
         return {
-            column.name: PLAIN_VALUES.get(column.oid, str)(value.decode()) if isinstance(value, bytes) else None
+            column.name: PLAIN_VALUES.get(column.oid, str)(value.decode())
+            if isinstance(value, bytes)
+            else None
             for column, value in zip(relation.columns, row, strict=True)
         }
 
@@ -110,7 +113,9 @@ def plain(frames: list[bytes]) -> int:
             relations[decoded.relid] = decoded
         elif isinstance(decoded, Insert | Update | Delete):
             relation = relations[decoded.relid]
-            old = None if isinstance(decoded, Insert) or decoded.old is None else as_dict(relation, decoded.old)
+            old = (
+                None if isinstance(decoded, Insert) or decoded.old is None else as_dict(relation, decoded.old)
+            )
             new = None if isinstance(decoded, Delete) else as_dict(relation, decoded.new)
             source = {"connector": "postgresql", "name": "todo-app.sql-postgres", "table": relation.table}
             event = {"before": old, "after": new, "source": {**source, "lsn": framed.start}, "op": "u"}

@@ -13,7 +13,7 @@ TIME_MS = (TIME_US + 946_684_800_000_000) // 1000
 
 def frame(message: bytes, start: int = 0) -> bytes:
     """XLogData."""
-    return b"w" + struct.pack(">QQq", start, start, 0) + message
+    return b"w" + struct.pack(">QQq", start, start, TIME_US) + message
 
 
 def keepalive(wal_end: int, reply: bool = False) -> bytes:
@@ -33,7 +33,12 @@ def origin(name: str, lsn: int = 0) -> bytes:
 
 
 def relation(
-    relid: int, schema: str, table: str, columns: Sequence[tuple[str, int]], identity: str = "f", typmod: int = -1
+    relid: int,
+    schema: str,
+    table: str,
+    columns: Sequence[tuple[str, int]],
+    identity: str = "f",
+    typmod: int = -1,
 ) -> bytes:
     """columns: (name, type's OID); all of them flagged as the identity, as under FULL."""
     described = b"".join(b"\x01" + _string(name) + struct.pack(">Ii", oid, typmod) for name, oid in columns)
@@ -68,7 +73,13 @@ def truncate(relids: Sequence[int], flags: int = 0) -> bytes:
 
 
 def logical_message(prefix: str, content: bytes, transactional: bool = True, lsn: int = 0) -> bytes:
-    return b"M" + struct.pack(">BQ", transactional, lsn) + _string(prefix) + struct.pack(">I", len(content)) + content
+    return (
+        b"M"
+        + struct.pack(">BQ", transactional, lsn)
+        + _string(prefix)
+        + struct.pack(">I", len(content))
+        + content
+    )
 
 
 def _string(text: str) -> bytes:

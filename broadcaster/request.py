@@ -38,7 +38,7 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     skip = query.get("skipInitial", "false")
     if skip not in ("true", "false"):
         raise RequestError("bad_request", "must be true or false", "$.skipInitial")
-    where = _json(query.get("where", "{}"), "$.where")
+    where = _where(query.get("where", "{}"))
     name = query.get("id", _SINGLE_ID)
     _check_id(name, "$.id")
     return Wanted(name, database, collection, where, skip == "true", "$")
@@ -64,6 +64,13 @@ def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
             raise RequestError("bad_request", f"the id {one.id!r} is used twice", f"{one.path}.id")
         seen.add(one.id)
     return wanted, cursor
+
+
+def _where(text: str) -> Any:
+    """curl takes the braces of `where={"done":false}` for a glob of its own and sends what is between them."""
+    if text.startswith('"'):
+        text = f"{{{text}}}"
+    return _json(text, "$.where")
 
 
 def _wanted(item: Any, path: str) -> Wanted:

@@ -110,10 +110,10 @@ class EmbeddedPostgres:
         """For log lines."""
         return f"postgresql://{USER}@{HOST}:{self.port}/postgres"
 
-    @property
-    def psql_command(self) -> str:
-        """A shell command that opens psql on this server, password included."""
-        return shlex.join([shutil.which("psql") and "psql" or str(self._installation.bin / "psql"), self.url])
+    def psql_command_for(self, database: str) -> str:
+        """A shell command that opens psql on one database, password included."""
+        psql = "psql" if shutil.which("psql") else str(self._installation.bin / "psql")
+        return shlex.join([psql, self.url_for(database)])
 
     def start(self) -> None:
         """Make the cluster if need be and run the server until it accepts connections.
@@ -227,7 +227,14 @@ class EmbeddedPostgres:
         partial = self.data_dir / "pgdata.partial"
         shutil.rmtree(partial, ignore_errors=True)
         command: list[str] = [
-            *(str(self._installation.bin / "initdb"), "-D", str(partial), "-U", USER, f"--pwfile={password_file}"),
+            *(
+                str(self._installation.bin / "initdb"),
+                "-D",
+                str(partial),
+                "-U",
+                USER,
+                f"--pwfile={password_file}",
+            ),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
         ]
         made = subprocess.run(command, capture_output=True, env=_environment(), cwd="/", **identity)

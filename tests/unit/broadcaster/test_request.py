@@ -15,6 +15,10 @@ def test_a_plain_get():
     )
 
 
+def test_curl_eats_the_braces():
+    assert single("pg", "todos", {"where": '"done":false'}).where == {"done": False}
+
+
 @pytest.mark.parametrize(
     ("query", "path"),
     [

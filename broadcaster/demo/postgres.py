@@ -73,6 +73,7 @@ class EmbeddedPostgres:
         self._port = port
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0  # where in the log file this start's lines begin
 
     @property
     def version(self) -> str:

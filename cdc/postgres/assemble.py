@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cdc.errors import ProtocolError, SetupError
+from cdc.errors import ProtocolError
 from cdc.event import Batch, Position, Record, Reset
 from cdc.postgres.memory import Memory, shape_of
 from cdc.postgres.messages import (
-    Begin,
-    Commit,
     Delete,
     Insert,
     LogicalMessage,
@@ -36,8 +34,13 @@ from cdc.postgres.values import PgType, wire_text
 
 MAX_PART_BYTES: Final = 1 << 20
 
+_KIND_END: Final = FRAME_HEAD + 1
+# Begin and Commit within their frames, laid out as in `pgoutput`: with small transactions they are most of the stream.
+_BEGIN: Final = struct.Struct(f">{_KIND_END}xQqI")
+_COMMIT: Final = struct.Struct(f">{_KIND_END}xxQQ8x")
 
-class NeedRelation(Exception):  # noqa: N818 - a question to the caller, no error
+
+class NeedRelation(Exception):
     """The stream introduces a table, or new columns of one: `learn` what the catalog says, then feed the message
     again; nothing of it was taken in. type_oids: the types of its columns."""
 
@@ -147,6 +150,12 @@ class Assembler:
                     return
             except (struct.error, LookupError, ValueError):
                 pass  # the general way says what is wrong
+        elif text[:1] == "w" and text[FRAME_HEAD:_KIND_END] == "B" and len(text) == _BEGIN.size:
+            self._begin(*_BEGIN.unpack(message))
+            return
+        elif text[:1] == "w" and text[FRAME_HEAD:_KIND_END] == "C" and len(text) == _COMMIT.size:
+            self._commit(*_COMMIT.unpack(message))
+            return
         self._feed_any(bytes(message))
 
     def progress(self, wal_end: int) -> None:
@@ -174,16 +183,12 @@ class Assembler:
         return None
 
     def _feed_any(self, message: bytes) -> None:
-        """Any message, the general way."""
+        """Any message but a sound Begin or Commit, the general way."""
         frame = decode_frame(message)
         if not isinstance(frame, XLogData):
             raise ProtocolError("CopyData 'k', byte 0: a keep-alive where a message was expected")
         decoded = decode(frame.message)
         match decoded:
-            case Begin():
-                self._begin(decoded)
-            case Commit():
-                self._commit(decoded)
             case Origin() | TypeName() | LogicalMessage():
                 pass  # they tell nothing of any row; the position moves with the next commit
             case _ if not self._open:
@@ -206,33 +211,33 @@ class Assembler:
             raise ProtocolError(f"a change of relation {relid}, which was never announced")
         return self._relations[relid]
 
-    def _begin(self, begin: Begin) -> None:
+    def _begin(self, commit_lsn: int, commit_time_us: int, xid: int) -> None:
         if self._open:
             raise ProtocolError("pgoutput message 'B' inside a transaction")
         self._open = True
-        self._repeats = begin.commit_lsn < self._resumed_at
+        self._repeats = commit_lsn < self._resumed_at
         if self._repeats:
             return
-        if begin.commit_lsn < self._order:
+        if commit_lsn < self._order:
             raise ProtocolError(
-                f"a transaction committed at {begin.commit_lsn}, though everything below {self._order} was sent"
+                f"a transaction committed at {commit_lsn}, though everything below {self._order} was sent"
             )
         self._rows = self._functions
-        self._transaction.begin(begin.xid, begin.commit_lsn, _unix_ms(begin.commit_time_us), self._now_ms())
+        self._transaction.begin(xid, commit_lsn, _unix_ms(commit_time_us), self._now_ms())
 
-    def _commit(self, commit: Commit) -> None:
+    def _commit(self, commit_lsn: int, end_lsn: int) -> None:
         transaction = self._transaction
         if not self._open:
             raise ProtocolError("pgoutput message 'C' outside a transaction")
         self._open = False
         self._rows = self._no_functions
         if self._repeats:
-            if commit.end_lsn > self._resumed_at:
+            if end_lsn > self._resumed_at:
                 raise ProtocolError(f"the position {self._resumed_at} lies inside a commit")
             return
-        if commit.commit_lsn != transaction.commit_lsn or commit.end_lsn < commit.commit_lsn:
+        if commit_lsn != transaction.commit_lsn or end_lsn < commit_lsn:
             raise ProtocolError(
-                f"a transaction began with its commit at {transaction.commit_lsn}, but it is at {commit.commit_lsn}"
+                f"a transaction began with its commit at {transaction.commit_lsn}, but it is at {commit_lsn}"
             )
         size, records = transaction.size, transaction.finish()
         resets, self._resets = tuple(self._resets), []
@@ -244,7 +249,7 @@ class Assembler:
             complete.size += size
             complete.ts_ms = transaction.commit_ms
         self._memory.commit()
-        self._move(commit.end_lsn)
+        self._move(end_lsn)
 
     def _move(self, order: int) -> None:
         """Everything complete is complete up to `order`."""
@@ -268,7 +273,7 @@ class Assembler:
             self._install(relation, None)
             return
         collection = self._collections.setdefault(info.collection, Collection(info.collection))
-        key = self._key(relation, info.key, collection.name)
+        key = self._memory.choose_key(relation, info.key, collection.name)
         if not self._repeats or self._memory.shape(collection.name) is None:
             shape = shape_of((column.name, column.oid, column.typmod) for column in relation.columns)
             changed = self._memory.learn(collection.name, shape, key)
@@ -278,23 +283,6 @@ class Assembler:
         place = f'{self._origin},"schema":{_json(relation.schema)},"table":{_json(relation.table)}'
         self._install(
             relation, KnownRelation(collection, relation.columns, key, info.types, place, info.partitioned)
-        )
-
-    def _key(self, relation: Relation, key: tuple[str, ...], collection: str) -> tuple[str, ...]:
-        """The key to use: the catalog's, or where that is ahead of the stream the last one known."""
-        names = {column.name for column in relation.columns}
-        for candidate in (key, self._memory.key(collection)):
-            if candidate and names.issuperset(candidate):
-                return candidate
-        table = f"{relation.schema}.{relation.table}"
-        if not key:
-            raise SetupError(
-                f"table {table} has no primary key, by which its rows could be told apart; "
-                f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
-            )
-        raise SetupError(
-            f"table {table} publishes {', '.join(sorted(names)) or 'no columns'}, without its primary key "
-            f"({', '.join(key)}); publish all of its columns: drop the column list of the publication"
         )
 
     def _install(self, relation: Relation, known: KnownRelation | None) -> None:

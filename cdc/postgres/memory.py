@@ -1,4 +1,4 @@
-"""What a position remembers of each collection, so that a change of columns shows also after a restart. (pure)
+"""What a position remembers of each collection: a change of its columns shows also after a restart. (pure)
 
 In `Position.state`: {"relations": {collection: {"shape": `shape_of` its columns, "key": [column, …]}}}.
 """
@@ -10,6 +10,9 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+
+from cdc.errors import SetupError
+from cdc.postgres.messages import Relation
 
 
 def shape_of(columns: Iterable[tuple[str, int, int]]) -> str:
@@ -30,10 +33,23 @@ class Memory:
         known = self._relations.get(collection)
         return None if known is None else str(known["shape"])
 
-    def key(self, collection: str) -> tuple[str, ...]:
-        """The key last used; empty if none was."""
-        known = self._relations.get(collection)
-        return () if known is None else tuple(known["key"])
+    def choose_key(self, relation: Relation, key: tuple[str, ...], collection: str) -> tuple[str, ...]:
+        """The key to use: the catalog's, or where that is ahead of the stream the last one known. Raises SetupError if
+        neither is among the relation's columns."""
+        names = {column.name for column in relation.columns}
+        for candidate in (key, self._key(collection)):
+            if candidate and names.issuperset(candidate):
+                return candidate
+        table = f"{relation.schema}.{relation.table}"
+        if not key:
+            raise SetupError(
+                f"table {table} has no primary key, by which its rows could be told apart; "
+                f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
+            )
+        raise SetupError(
+            f"table {table} publishes {', '.join(sorted(names)) or 'no columns'}, without its primary key "
+            f"({', '.join(key)}); publish all of its columns: drop the column list of the publication"
+        )
 
     def learn(self, collection: str, shape: str, key: tuple[str, ...]) -> str:
         """Remember this, and say what it means for what was known: "columns_changed", "key_changed" or nothing."""
@@ -53,3 +69,7 @@ class Memory:
             self.state = {**self.state, "relations": dict(self._relations)}
             self._changed = False
         return self.state
+
+    def _key(self, collection: str) -> tuple[str, ...]:
+        known = self._relations.get(collection)
+        return () if known is None else tuple(known["key"])

@@ -39,6 +39,10 @@ EPOCH_2000_US: Final = 946_684_800_000_000
 FRAME_HEAD: Final = 25
 """Bytes of an XLogData frame before its message: 'w', start LSN, end LSN, time."""
 
+_XLOG_DATA: Final = struct.Struct(">QQq")
+_BEGIN: Final = struct.Struct(">QqI")
+_COMMIT: Final = struct.Struct(">BQQq")
+
 
 @dataclass(frozen=True, slots=True)
 class XLogData:
@@ -86,6 +90,9 @@ class _Cursor:
     def signed(self, size: int) -> int:
         return int.from_bytes(self.take(size), signed=True)
 
+    def fields(self, layout: struct.Struct) -> tuple[int, ...]:
+        return layout.unpack(self.take(layout.size))
+
     def letter(self) -> str:
         return str(self.take(1), "latin-1")
 
@@ -121,11 +128,11 @@ class _Cursor:
 
 
 def _begin(c: _Cursor) -> Begin:
-    return Begin(c.unsigned(8), c.signed(8), c.unsigned(4))
+    return Begin(*c.fields(_BEGIN))
 
 
 def _commit(c: _Cursor) -> Commit:
-    return Commit(c.unsigned(1), c.unsigned(8), c.unsigned(8), c.signed(8))
+    return Commit(*c.fields(_COMMIT))
 
 
 def _origin(c: _Cursor) -> Origin:
@@ -220,7 +227,8 @@ def decode_frame(frame: bytes) -> XLogData | KeepAlive:
     c = _Cursor(frame, "CopyData")
     kind = c.letter()
     if kind == "w":
-        return XLogData(c.unsigned(8), c.unsigned(8), c.signed(8), c.take(len(frame) - FRAME_HEAD))
+        start, end, time_us = c.fields(_XLOG_DATA)
+        return XLogData(start, end, time_us, frame[FRAME_HEAD:])
     if kind == "k":
         keep_alive = KeepAlive(c.unsigned(8), c.signed(8), c.unsigned(1) != 0)
         c.done()

@@ -52,26 +52,31 @@ class KnownRelation:
         self.part = 0
         self.source = self.tail_c = self.tail_u = self.tail_d = ""
         self._place = place
-        self._xid = self._now_ms = 0
+        self._usual_types = _types(self.shape.types[0])
+        self._numbering = ("", "")
 
     def enter(self, transaction: Transaction) -> None:
         """Take part in the transaction, or go on with it after a part was taken."""
         transaction.enter(self.collection)
         self.part = transaction.part
-        self._xid, self._now_ms = transaction.xid, transaction.now_ms
         self.source = (
             f',"source":{{{self._place},"ts_ms":{transaction.commit_ms},"txId":"{transaction.xid}"'
             f',"commit_lsn":{transaction.commit_lsn},"lsn":'
         )
-        types = self.shape.types[0]
-        self.tail_c, self.tail_u, self.tail_d = (self.tail(op, types) for op in "cud")
+        self._numbering = (
+            f'"ts_ms":{transaction.now_ms}',
+            f'"transaction":{{"id":"{transaction.xid}","total_order":',
+        )
+        when, number = self._numbering
+        usual = f"{when}{self._usual_types},{number}"
+        self.tail_c = f'}},"op":"c",{usual}'
+        self.tail_u = f'}},"op":"u",{usual}'
+        self.tail_d = f'}},"op":"d",{usual}'
 
     def tail(self, op: str, types: Mapping[str, str] | None) -> str:
         """The text from an event's LSN to its number in the transaction."""
-        kinds = "" if types is None else f',"types":{_object((n, string(kind)) for n, kind in types.items())}'
-        return (
-            f'}},"op":"{op}","ts_ms":{self._now_ms}{kinds},"transaction":{{"id":"{self._xid}","total_order":'
-        )
+        when, number = self._numbering
+        return f'}},"op":"{op}",{when}{_types(types)},{number}'
 
     def add(self, transaction: Transaction, lsn: int, change: Change) -> None:
         """Append the change to the transaction."""
@@ -174,6 +179,13 @@ class KnownRelation:
 
 def _object(fields: Iterable[tuple[str, str]]) -> str:
     return f"{{{','.join(f'{json_name(name)}:{value}' for name, value in fields)}}}"
+
+
+def _types(types: Mapping[str, str] | None) -> str:
+    """The `types` field behind another one; nothing where it is empty."""
+    return (
+        "" if types is None else f',"types":{_object((name, string(kind)) for name, kind in types.items())}'
+    )
 
 
 def _bytes(text: str) -> bytes:

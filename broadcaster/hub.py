@@ -124,7 +124,12 @@ class Hub:
         tasks = self._tasks[connection]
         task = asyncio.create_task(self._guard(connection, work))
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            work.close()  # not even begun where the task was cancelled before it was
+
+        task.add_done_callback(done)
 
     async def _guard(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -314,3 +314,11 @@ async def test_progress_carries_the_cursor_on():
         again = world.connect(client.cursor, q=OPEN)
         await again.until(1, "ready")
         assert again.events == ["ready"]
+
+
+async def test_a_connection_that_is_closed_before_its_work_began():
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        client.close()
+        await asyncio.sleep(0)
+        assert client.events == []

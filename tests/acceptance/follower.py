@@ -13,6 +13,7 @@ from history import Bounds, Expected, Key, Moment, View, listed
 from tables import BY_NAME, Row
 
 from broadcaster.client_frames import Diff, Failure, Frame, Initial, Progress, Ready, Reset
+from broadcaster.client_stream import LiveQuery
 
 LAST_FRAMES = 12
 REASONS = ("truncated", "not_in_cursor")
@@ -24,15 +25,19 @@ class BrokenPromiseError(AssertionError):
 
 
 class Follower:
-    """Holds the frames of one subscription, over all its connections, to its view. resets: reasons of those it saw."""
+    """Holds the frames of one subscription, over all its connections, to the view of its query.
 
-    def __init__(self, name: str, view: View) -> None:
+    resets: the reasons of those it saw.
+    """
+
+    def __init__(self, name: str, query: LiveQuery, view: View) -> None:
         self.name = name
+        self.query = query
         self.view = view
         self.rows: dict[Key, int] = {}
         self.frames_seen = 0
         self.resets: list[str] = []
-        self._table = BY_NAME[view.query.collection]
+        self._table = BY_NAME[query.collection]
         self._pending: list[tuple[Frame, Moment]] = []
         self._last: list[str] = []
         self._places: list[int] = []
@@ -70,7 +75,7 @@ class Follower:
                 f"only the database has {_only(database, self.rows)}",
             )
         if self.view.state != database:
-            raise AssertionError(f"the oracle itself is wrong about {self.view.query}")
+            raise AssertionError(f"the oracle itself is wrong about {self.query}")
 
     def _judge(self, frame: Frame, floor: int, ceiling: int) -> None:
         match frame:
@@ -98,8 +103,11 @@ class Follower:
             self._violated("`ready` twice, without a reset")
         earliest = min(self._places, default=0)
         initial, self._initial, self._was_reset = self._initial, None, False
+        if self.resets[-1:] == ["truncated"]:
+            # It may come from the stream, which knows what is left, rather than from a read.
+            floor = earliest
         if initial is None:
-            if not self.view.query.skip_initial:
+            if not self.query.skip_initial:
                 self._violated("`ready` without a result")
             self.rows, self._knows_rows = {}, False
             # Nothing was read, so the stream may begin with what had been acknowledged a moment before.
@@ -186,7 +194,7 @@ class Follower:
         return f"transaction {tx} (no. {index}: {listed(self.view.effects[index])})"
 
     def _violated(self, what: str, more: str = "") -> NoReturn:
-        query = self.view.query
+        query = self.query
         raise BrokenPromiseError(
             f"{self.name}: {what}\n{more}\n"
             f"live query {query.id} on {query.collection} where {json.dumps(query.where)}"

@@ -95,7 +95,7 @@ class Expected:
 
 @dataclass(slots=True)
 class View:
-    """A live query over a history. Place i is the state after the first i transactions.
+    """A live query, whatever its id, over a history. Place i is the state after the first i transactions.
 
     effects[i]: what transaction i does, None where it empties the table; relevant: the places i where it does anything;
     state: after all of them, key → version; docs: every image that ever matched, by version.

@@ -100,7 +100,7 @@ class Subscriber:
 
     def come(self, client: Client, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
         """Open a stream where the last one ended."""
-        queries = [follower.view.query for follower in self.followers.values()]
+        queries = [follower.query for follower in self.followers.values()]
         self.stream = client.stream(queries, cursor=self.cursor)
         self._task = asyncio.create_task(self._follow(self.stream, moment, tamper), name=self._name)
 
@@ -202,7 +202,8 @@ class World:
         match action:
             case Subscribe(client, queries):
                 followers = {
-                    query.id: Follower(f"client {client}, {query.id}", self._view(query)) for query in queries
+                    query.id: Follower(f"client {client}, {query.id}", query, self._view(query))
+                    for query in queries
                 }
                 self._subscribers[client] = Subscriber(f"client {client}", followers)
                 self._subscribers[client].come(self._client, self._moment, self.tamper)
@@ -225,7 +226,7 @@ class World:
 
     def _view(self, query: LiveQuery) -> View:
         """Equal queries share one."""
-        key = repr((query.collection, query.where, query.skip_initial))
+        key = repr((query.collection, query.where))
         if key not in self._views:
             self._views[key] = View(query, self.history)
         return self._views[key]
@@ -249,6 +250,9 @@ class World:
 
     def _check_once(self, bounds: Bounds) -> list[str]:
         waiting = []
+        for name, process in self._processes.items():
+            if not process.alive:
+                self._fail(f"the {name} ended by itself")
         for client, subscriber in self._subscribers.items():
             try:
                 for follower in subscriber.followers.values():
@@ -295,7 +299,7 @@ class World:
             if subscriber.stream is None:
                 continue
             for follower in subscriber.followers.values():
-                query = follower.view.query
+                query = follower.query
                 table = BY_NAME[query.collection]
                 answer: dict[Key, int] = {
                     table.find(row): row["version"]

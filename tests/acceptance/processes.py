@@ -70,6 +70,10 @@ class Process:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.output.open("ab") as output:
@@ -98,7 +102,7 @@ class Process:
         deadline = time.monotonic() + READY_SECONDS
         report = ""
         async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            while time.monotonic() < deadline and self.alive:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"{self.url}/readyz") as response:
                         report = await response.text()
@@ -119,7 +123,7 @@ class Process:
             await self.ready()
             yield self
         finally:
-            if self._process is not None and self._process.poll() is None:
+            if self.alive:
                 await asyncio.to_thread(self.stop)
 
 

@@ -95,15 +95,14 @@ def transactions(
             part, first = Part(identity, source.ts_ms), offset
         last = offset
         if wanted(collection):
-            before, after = envelope.before, envelope.after
             part.changes.append(
                 Change(
                     offset,
                     collection,
                     envelope.op,
                     key,
-                    None if before is None else bytes(before),
-                    None if after is None else bytes(after),
+                    envelope.before,
+                    envelope.after,
                     envelope.types,
                 )
             )

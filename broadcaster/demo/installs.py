@@ -34,7 +34,7 @@ class Installation:
         return int(re.split(r"\D", self.version, maxsplit=1)[0])
 
     def copied_to(self, folder: Path) -> Installation:
-        """The same programs below `folder`, copied unless they are there already.
+        """The same programs below `folder` for every user, copied unless they are there already.
 
         A wheel's programs find their libraries by a relative path, so the layout around them is kept.
         """
@@ -48,6 +48,10 @@ class Installation:
             libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")
             if libraries.is_dir():
                 shutil.copytree(libraries, partial / libraries.name)
+            for path in (partial, *partial.rglob("*")):  # a strict umask may have closed the original
+                path.chmod(
+                    path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444)
+                )
             partial.rename(target)
         return Installation(target / prefix.parent.name / prefix.name / self.bin.name, self.version)
 

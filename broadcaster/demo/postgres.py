@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import quote
 
+from broadcaster.demo import host
 from broadcaster.demo.installs import Installation, preferred_installation
 from cdc.errors import LivetailError
 
@@ -69,7 +68,7 @@ class EmbeddedPostgres:
         self.log_file = self.data_dir / "postgres.log"
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self._cluster = self.data_dir / "pgdata"
-        self._installation = installation or preferred_installation()
+        self.installation = installation or preferred_installation()
         self._port = port
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,12 +77,12 @@ class EmbeddedPostgres:
     @property
     def version(self) -> str:
         """Like `18.4`."""
-        return self._installation.version
+        return self.installation.version
 
     @property
     def major(self) -> int:
         """Like 18."""
-        return self._installation.major
+        return self.installation.major
 
     @property
     def port(self) -> int:
@@ -113,7 +112,7 @@ class EmbeddedPostgres:
 
     def psql_command_for(self, database: str) -> str:
         """A shell command that opens psql on one database, password included."""
-        psql = "psql" if shutil.which("psql") else str(self._installation.bin / "psql")
+        psql = "psql" if shutil.which("psql") else str(self.installation.bin / "psql")
         return shlex.join([psql, self.url_for(database)])
 
     def start(self) -> None:
@@ -130,7 +129,7 @@ class EmbeddedPostgres:
             self._launch(self._port)
             return
         for attempt in range(PORT_ATTEMPTS):
-            port = _free_port()
+            port = host.free_port(HOST)
             try:
                 self._launch(port)
             except EmbeddedPostgresError:
@@ -160,7 +159,7 @@ class EmbeddedPostgres:
         if self._process is None or pid is None:
             return
         self._process.send_signal(signal.SIGSTOP)  # so that it neither forks nor mourns meanwhile
-        children = _children(pid)
+        children = host.children(pid)
         for victim in (pid, *children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
@@ -168,7 +167,7 @@ class EmbeddedPostgres:
         self._release()
         # A start before the last child is gone would find the shared memory in use.
         deadline = time.monotonic() + READY_SECONDS
-        while any(_alive(child) for child in children):
+        while any(host.alive(child) for child in children):
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"Processes of the killed Postgres remain: {children}")
             time.sleep(POLL_SECONDS)
@@ -194,17 +193,14 @@ class EmbeddedPostgres:
 
     def _prepare_folder(self) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        identity = _identity()
-        if not identity:
-            return
-        os.chown(self.data_dir, identity["user"], identity["group"])
-        if not _reachable(self.data_dir, identity):
+        host.give_away(self.data_dir)
+        if not host.reachable(self.data_dir):
             raise EmbeddedPostgresError(
                 f"Postgres does not run as root, and user nobody cannot reach {self.data_dir}: "
                 "choose a data folder whose parent folders everybody may enter, such as one in /var/tmp"
             )
-        if not _reachable(self._installation.bin, identity):
-            self._installation = self._installation.copied_to(self.data_dir / "install")
+        if not host.reachable(self.installation.bin):
+            self.installation = self.installation.copied_to(self.data_dir / "install")
 
     def _make_cluster(self) -> None:
         password_file = self.data_dir / "password"
@@ -221,56 +217,50 @@ class EmbeddedPostgres:
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self._password)
-        identity = _identity()
-        if identity:
-            os.chown(password_file, identity["user"], identity["group"])
+        host.give_away(password_file)
         # What an interrupted initdb leaves is never mistaken for data.
         partial = self.data_dir / "pgdata.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        command: list[str] = [
-            *(
-                str(self._installation.bin / "initdb"),
+        options = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
+        made = subprocess.run(
+            [
+                self.installation.bin / "initdb",
                 "-D",
-                str(partial),
+                partial,
                 "-U",
                 USER,
                 f"--pwfile={password_file}",
-            ),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
-        ]
-        made = subprocess.run(command, capture_output=True, env=_environment(), cwd="/", **identity)
+                *options,
+            ],
+            capture_output=True,
+            env=host.environment(),
+            cwd="/",
+            **host.unprivileged(),
+        )
         if made.returncode != 0:
             reason = made.stderr.decode(errors="replace").strip()
             raise EmbeddedPostgresError(f"initdb failed in {self.data_dir}: {reason}")
         partial.rename(self._cluster)
 
     def _launch(self, port: int) -> None:
-        options = [f"--{name}={value}" for name, value in {**self.settings, "port": str(port)}.items()]
+        settings = [f"--{name}={value}" for name, value in {**self.settings, "port": str(port)}.items()]
+        program: list[str | Path] = [self.installation.bin / "postgres", "-D", self._cluster, *settings]
         started = time.time()
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                [
-                    "/bin/sh",
-                    "-c",
-                    LAUNCH,
-                    "sh",
-                    self._installation.bin / "postgres",
-                    "-D",
-                    self._cluster,
-                    *options,
-                ],
+            process = self._process = subprocess.Popen(
+                ["/bin/sh", "-c", LAUNCH, "sh", *program],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=host.environment(),
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for us, who then stop the server in order
-                **_identity(),
+                **host.unprivileged(),
             )
         deadline = time.monotonic() + READY_SECONDS
-        while not self._ready(self._process.pid, started):
-            code = self._process.poll()
+        while not self._ready(process.pid, started):
+            code = process.poll()
             if code is not None:
                 self._release()
                 raise EmbeddedPostgresError(f"Postgres did not start (exit {code}):\n{self._log_tail()}")
@@ -297,51 +287,3 @@ class EmbeddedPostgres:
         with self.log_file.open("rb") as log:
             log.seek(self._log_start)
             return log.read()[-2000:].decode(errors="replace").strip()
-
-
-def _identity() -> dict[str, Any]:
-    """How to start a program that refuses to be root: subprocess' arguments; none if we are not root."""
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _reachable(folder: Path, identity: Mapping[str, Any]) -> bool:
-    return (
-        subprocess.run(
-            ["/bin/sh", "-c", 'cd "$1"', "sh", folder], stderr=subprocess.DEVNULL, **identity
-        ).returncode
-        == 0
-    )
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of the user's PG* variables: they would change the server."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _stat(pid: int) -> tuple[str, int] | None:
-    """(state, parent) of a process (proc(5), /proc/pid/stat); None if there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return fields[0], int(fields[1])
-
-
-def _children(parent: int) -> list[int]:
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if (stat := _stat(pid)) is not None and stat[1] == parent]
-
-
-def _alive(pid: int) -> bool:
-    stat = _stat(pid)
-    return stat is not None and stat[0] not in "ZX"

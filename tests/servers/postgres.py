@@ -17,9 +17,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from broadcaster.demo.installs import Installation, installations
 from broadcaster.demo.postgres import EmbeddedPostgres
-from psycopg import sql
 
 MAJORS = (15, 16, 18)
 """The versions that `postgres_server` goes through; the last is the default."""
@@ -86,7 +87,8 @@ def temporary_database(server: EmbeddedPostgres) -> Iterator[Database]:
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
         admin.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", (name,)
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s",
+            (name,),
         )
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from cdc.config_reader import Reader, Secret
 from cdc.errors import ConfigError
@@ -29,6 +28,8 @@ _NAMES: Final = {"mongo": "MongoDB", "postgres": "Postgres", "mysql": "MySQL"}
 _SERVED: Final = ("postgres",)
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_BROKER: Final = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _RULES: Final = ("allow", "deny")
 _RULES_LATER: Final = ("authenticated", "match", "and", "or", "query", "webhook", "remove", "force")
 _OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
@@ -221,7 +222,7 @@ class _Parser:
             node.fail(
                 "`conn` is missing: the connection string, such as postgresql://user@localhost:5432/app"
             )
-        conn = given["conn"].secret()
+        conn = _conn(given["conn"])
         kind = _type(alias, given, conn)
         names = {key: _postgres_name(given[key]) for key in ("slot", "publication") if key in given}
         collections: dict[str, Collection] = {}
@@ -287,6 +288,18 @@ def _rule(node: Reader) -> str:
     return name
 
 
+def _conn(node: Reader) -> Secret:
+    """The connection string. One whose password holds a bare @ or / is refused: drivers would take the password's rest
+    for a host, and say so in their errors."""
+    conn = node.secret()
+    text = conn.reveal().partition("://")[2]
+    user, at, rest = text.partition("@")
+    place = rest if at and "/" not in user else text
+    if "@" in place.partition("?")[0]:
+        node.fail("in a user name, password or database name write @ as %40, / as %2F")
+    return conn
+
+
 def _type(alias: str, given: Mapping[str, Reader], conn: Secret) -> str:
     """From `type`, else the alias, else the connection's scheme; all that speak must agree."""
     says: dict[str, str] = {}
@@ -315,14 +328,8 @@ def _postgres_name(node: Reader) -> str:
 
 def _origin(node: Reader) -> str:
     origin = node.string()
-    if origin != "*":
-        parts = urlsplit(origin)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.netloc
-            or f"{parts.scheme}://{parts.netloc}" != origin
-        ):
-            node.fail(f"must be an origin such as https://app.example.com, or *, not `{origin}`")
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        node.fail("must be an origin as browsers send it, such as https://app.example.com, or *")
     return origin
 
 
@@ -341,7 +348,7 @@ def _kafka(node: Reader) -> KafkaConfig:
 
 
 def _broker(node: Reader) -> str:
-    host, colon, port = node.string().partition(":")
-    if not host or (colon and not port.isdecimal()):
+    match = _BROKER.fullmatch(node.string())
+    if match is None or not 0 < int(match[2] or 9092) < 65_536:
         node.fail("must be host or host:port")
-    return f"{host}:{port or 9092}"
+    return f"{match[1]}:{match[2] or 9092}"

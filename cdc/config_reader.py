@@ -11,11 +11,18 @@ import yaml
 
 from cdc.errors import ConfigError
 
-_VARIABLE: Final = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_VARIABLE: Final = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{)")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)?")
+_SIZE: Final = re.compile(r"([0-9]{1,15})\s*(B|KiB|MiB|GiB|TiB)?")
+_WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_MOST_BYTES: Final = (1 << 63) - 1
+_NAMED: Final = re.compile(r"'[\w!-]{2,}'")  # PyYAML quotes the file's own words, which may be a password's
+_PLAIN_KEY: Final = re.compile(r"<<|[\w$.-][\w $.-]{0,99}")
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
+_STANDARD_TAG: Final = "tag:yaml.org,2002:"
+_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 _KINDS: Final = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a value"}
 
 
@@ -60,9 +67,19 @@ class Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             at = where if mark is None else f"{where}:{mark.line + 1}:{mark.column + 1}"
-            raise ConfigError(f"{at}: not YAML: {error.problem or error.context}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{where}: not YAML: {error}") from None
+            why = ", ".join(part for part in (error.context, error.problem) if part)
+            raise ConfigError(f"{at}: not YAML: {_NAMED.sub('…', why)}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigError(
+                f"{where}:{line}: not YAML: the character U+{error.character:04X} may not be in a file"
+            ) from None
+        except RecursionError:
+            raise ConfigError(f"{where}: not YAML for this purpose: nested too deeply") from None
+        except (ValueError, OverflowError):  # PyYAML lets them out for escapes and versions that cannot be
+            raise ConfigError(
+                f"{where}: not YAML: an escape such as \\U0001F600, or a %YAML version, is out of range"
+            ) from None
         if node is None:
             raise ConfigError(f"{where}: the file is empty; it needs at least `id` and `modules.crud`")
         return cls(node, "", where, environ)
@@ -80,11 +97,14 @@ class Reader:
         allowed = None if known is None else list(known)
         entries: dict[str, Reader] = {}
         for key_node, value in self._node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                self.fail("its keys must be plain words")
+            if not isinstance(key_node, yaml.ScalarNode) or not _PLAIN_KEY.fullmatch(key_node.value):
+                # Not shown: it may be a connection string in the wrong place.
+                Reader(key_node, self.path, self._where, self._environ).fail("a key here is not a plain name")
+            key: str = key_node.value
             path = f"{self.path}.{key}" if self.path else key
             at = Reader(key_node, path, self._where, self._environ)
+            if key_node.tag == _MERGE_TAG:
+                at.fail("merge keys are not supported; an alias (`key: *name`) is")
             if key in entries:
                 at.fail("the key stands here twice")
             if allowed is not None and key not in allowed:
@@ -130,47 +150,57 @@ class Reader:
         if text not in words:
             near = difflib.get_close_matches(text, words, 1, 0.5)
             hint = f"; did you mean `{near[0]}`?" if near else ""
-            self.fail(f"must be one of {', '.join(words)}, not `{text}`{hint}")
+            self._unlike(f"one of {', '.join(words)}", hint)
         return text
 
     def boolean(self) -> bool:
         """true or false."""
-        text = self._text()
-        if text.lower() not in ("true", "false"):
-            self.fail(f"must be true or false, not `{text}`")
-        return text.lower() == "true"
+        text = self._text().lower()
+        if text not in ("true", "false"):
+            self._unlike("true or false")
+        return text == "true"
 
-    def whole(self, least: int = 1) -> int:
-        """A whole number, `least` or more."""
+    def whole(self) -> int:
+        """A whole number, 1 or more."""
         text = self._text()
-        if not text.isdecimal() or int(text) < least:
-            self.fail(f"must be a whole number, {least} or more, not `{text}`")
+        if not _WHOLE.fullmatch(text) or not int(text):
+            self._unlike("a whole number, 1 or more")
         return int(text)
 
     def size(self) -> int:
         """A number of bytes such as `512MiB`; 1 or more."""
         match = _SIZE.fullmatch(self._text())
-        if match is None or not int(match[1]):
-            self.fail(f"must be a size such as 512KiB, 64MiB or 1GiB, not `{self._text()}`")
-        return int(match[1]) * _BYTES[match[2]]
+        size = 0 if match is None else int(match[1]) * _BYTES[match[2]]
+        if not 0 < size <= _MOST_BYTES:
+            self._unlike("a size such as 512KiB, 64MiB or 1GiB")
+        return size
 
     def duration(self) -> float:
         """Seconds, from a text such as `15s`; more than none."""
         match = _DURATION.fullmatch(self._text())
         if match is None or not float(match[1]):
-            self.fail(f"must be a duration such as 500ms, 30s, 15m, 24h or 7d, not `{self._text()}`")
+            self._unlike("a duration such as 500ms, 30s, 15m, 24h or 7d")
         return float(match[1]) * _SECONDS[match[2]]
+
+    def _unlike(self, wanted: str, hint: str = "") -> NoReturn:
+        """Fail with what the file has; never with what the environment put there."""
+        self.fail(f"must be {wanted}, not {self._node.value!r:.100}{hint}")
 
     def _text(self) -> str:
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
             self.fail(f"must be a value, not {self._kind()}")
-        return _VARIABLE.sub(self._variable, str(self._node.value))
+        if not self._node.tag.startswith(_STANDARD_TAG):
+            self.fail("what begins with ! is a tag in YAML; put the value in quotes")
+        text = _VARIABLE.sub(self._variable, str(self._node.value))
+        if _NO_TEXT.search(text):
+            self.fail("holds a zero byte, or bytes that are not UTF-8")
+        return text
 
     def _variable(self, match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
         if match[1] is None:
-            self.fail(f"`{match[0]}` is not a variable: write ${{NAME}}, or $$ for a dollar sign")
+            self.fail("`${` does not begin a variable here: write ${NAME}, or $$ for a dollar sign")
         if match[1] not in self._environ:
             self.fail(f"the environment variable {match[1]} is not set")
         return self._environ[match[1]]

@@ -69,6 +69,7 @@ class PostgresStream:
         self._confirmed = after.order
         self._progress: Batch | None = Batch([], after, now_ms()) if begin else None
         self._progress_due = 0.0
+        self._progress_timer: asyncio.TimerHandle | None = None
         self._announcements: list[Announcement] = []
         self._failure: BaseException | None = None
         self._changed = asyncio.Event()
@@ -298,11 +299,16 @@ class PostgresStream:
             return None
         now = self._loop.time()
         if now < self._progress_due:
-            self._loop.call_at(self._progress_due, self._changed.set)
+            if self._progress_timer is None:
+                self._progress_timer = self._loop.call_at(self._progress_due, self._on_progress_due)
             return None
         self._progress_due = now + PROGRESS_S
         batch, self._progress = self._progress, None
         return batch
+
+    def _on_progress_due(self) -> None:
+        self._progress_timer = None
+        self._changed.set()
 
     def _reset_batch(self) -> Batch | None:
         """All resets whose place the stream has passed; never inside a transaction that was given out in part."""
@@ -332,6 +338,8 @@ class PostgresStream:
         self._closed = True
         self._stop_reading()
         self._status_timer.cancel()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
         if self._writer:
             self._loop.remove_writer(self._socket)
             self._writer = False

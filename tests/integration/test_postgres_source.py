@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update, one
 from psycopg import sql
-from servers.postgres import Database, connect
 from support.tail import Tail, eventually, new_tail
 
 from cdc.event import Reset
@@ -20,6 +19,7 @@ from cdc.postgres.connect import SESSION
 from cdc.postgres.source import PostgresSource
 from cdc.postgres.target import Target, table_name
 from cdc.postgres.values import compile_row
+from servers.postgres import Database, connect
 
 TABLE = "CREATE TABLE {} (id bigint PRIMARY KEY, name text, n int)"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from integration.conformance import folded
 from integration.test_postgres_source import PostgresDriver
-from servers.postgres import Database
 from support.tail import Tail, eventually
 from support.tailer_process import TailerProcess, configuration
 
 from cdc.log.embedded import EmbeddedLog
+from servers.postgres import Database
 
 
 @pytest.fixture

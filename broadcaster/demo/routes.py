@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
 from aiohttp import web
 
 from broadcaster.demo import todos
+from broadcaster.errors import RequestError
 
+_PAGE: Final = {"demo.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
+_PAGE_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+_TODO: Final = "/demo/todos/{id:[0-9]{1,18}}"
 _WRITER_PAUSE: Final = (0.15, 0.5)
-_TITLE_CHARS: Final = 200
+_WRITER_RETRY_SECONDS: Final = 1.0
 _T = TypeVar("_T")
 
 
@@ -30,83 +43,73 @@ class _Changed(msgspec.Struct, forbid_unknown_fields=True):
     done: bool | msgspec.UnsetType = msgspec.UNSET
     priority: int | msgspec.UnsetType = msgspec.UNSET
 
+    def values(self) -> dict[str, Any]:
+        """The columns to set."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in given.items() if value is not msgspec.UNSET}
+
 
 class _Writer(msgspec.Struct, forbid_unknown_fields=True):
     on: bool
 
 
 class DemoRoutes:
-    """url: the demo's database; facts: what the page shows (`psql`, `curl`, `version`)."""
+    """url: the demo's database; facts: what the page shows (`psql`, `curl`, `version`); host: the name or address
+    that the demo listens on."""
 
-    def __init__(self, url: str, facts: dict[str, str]) -> None:
+    def __init__(self, url: str, facts: Mapping[str, str], host: str) -> None:
         self._url = url
         self._facts = facts
+        self._host = host
         self._writer: asyncio.Task[None] | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Add the page at `/` and its routes."""
         app.router.add_get("/", self._page)
+        app.router.add_get("/{name:demo[.](?:css|js)}", self._page)
         app.router.add_get("/demo/facts", self._get_facts)
         app.router.add_post("/demo/todos", self._insert)
-        app.router.add_patch("/demo/todos/{id:\\d{1,18}}", self._update)
-        app.router.add_delete("/demo/todos/{id:\\d{1,18}}", self._delete)
+        app.router.add_patch(_TODO, self._update)
+        app.router.add_delete(_TODO, self._delete)
         app.router.add_post("/demo/writer", self._switch)
         app.on_cleanup.append(self._stop)
 
-    async def _page(self, _: web.Request) -> web.Response:
-        text = files("broadcaster").joinpath("static/demo.html").read_text("utf-8")
-        return web.Response(
-            text=text,
-            content_type="text/html",
-            headers={
-                "Content-Security-Policy": "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-                "Cache-Control": "no-cache",
-            },
-        )
+    async def _page(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "demo.html")
+        text = files("broadcaster").joinpath("static", name).read_text("utf-8")
+        return web.Response(text=text, content_type=_PAGE[name], headers=_PAGE_HEADERS)
 
     async def _get_facts(self, request: web.Request) -> web.Response:
-        if refusal := _foreign(request):
-            return refusal
-        return web.json_response(self._facts | {"writer": self._writer is not None})
+        self._check_sender(request)
+        return web.json_response({**self._facts, "writer": self._writer is not None})
 
     async def _insert(self, request: web.Request) -> web.Response:
-        new = await _body(request, _New)
-        if isinstance(new, web.Response):
-            return new
-        if refusal := _unfit(new.title, new.priority):
-            return refusal
+        new = await self._body(request, _New)
+        values = _fit({"title": new.title, "priority": new.priority})
         async with self._connection() as connection:
-            await todos.insert(connection, new.title.strip(), new.priority)
-        return web.json_response({})
+            todo = await todos.insert(connection, values["title"], values["priority"])
+        return web.json_response({"id": todo}, status=201)
 
     async def _update(self, request: web.Request) -> web.Response:
-        changed = await _body(request, _Changed)
-        if isinstance(changed, web.Response):
-            return changed
-        values: dict[str, Any] = {
-            name: value
-            for name, value in msgspec.structs.asdict(changed).items()
-            if value is not msgspec.UNSET
-        }
-        if refusal := _unfit(values.get("title", "-"), values.get("priority", 1)):
-            return refusal
+        values = _fit((await self._body(request, _Changed)).values())
         if not values:
-            return _refuse(400, "nothing to change: give title, done or priority")
+            raise RequestError("bad_request", "nothing to change: give title, done or priority", "$")
+        todo = int(request.match_info["id"])
         async with self._connection() as connection:
-            found = await todos.update(connection, int(request.match_info["id"]), values)
-        return web.json_response({}) if found else _refuse(404, "there is no such row any more")
+            if not await todos.update(connection, todo, values):
+                raise web.HTTPNotFound(reason="That todo is gone")
+        return web.json_response({"id": todo})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        if refusal := _foreign(request):
-            return refusal
+        self._check_sender(request)
+        todo = int(request.match_info["id"])
         async with self._connection() as connection:
-            found = await todos.delete(connection, int(request.match_info["id"]))
-        return web.json_response({}) if found else _refuse(404, "there is no such row any more")
+            if not await todos.delete(connection, todo):
+                raise web.HTTPNotFound(reason="That todo is gone")
+        return web.json_response({"id": todo})
 
     async def _switch(self, request: web.Request) -> web.Response:
-        switch = await _body(request, _Writer)
-        if isinstance(switch, web.Response):
-            return switch
+        switch = await self._body(request, _Writer)
         await self._stop(request.app)
         if switch.on:
             self._writer = asyncio.create_task(self._write())
@@ -115,55 +118,74 @@ class DemoRoutes:
     async def _write(self) -> None:
         chance = random.Random()
         while True:
+            # The database may restart, and whoever plays with psql may lock or drop the table.
             with contextlib.suppress(psycopg.Error):
-                async with self._connection() as connection:
+                async with await self._connect() as connection:
                     while True:
                         await todos.random_step(connection, chance)
                         await asyncio.sleep(chance.uniform(*_WRITER_PAUSE))
-            await asyncio.sleep(1)
+            await asyncio.sleep(_WRITER_RETRY_SECONDS)
 
     async def _stop(self, _: web.Application) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait({self._writer})
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.cancel()
+            await asyncio.wait({writer})
+
+    async def _connect(self) -> todos.Connection:
+        return await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, application_name="livetail demo page"
+        )
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        async with await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, application_name="livetail demo page"
-        ) as connection:
-            yield connection
+    async def _connection(self) -> AsyncIterator[todos.Connection]:
+        try:
+            async with await self._connect() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise RequestError("database_unavailable", "the demo's Postgres does not answer") from error
+        except psycopg.Error as error:
+            raise RequestError("bad_request", f"Postgres refuses: {error.diag.message_primary}") from error
+
+    async def _body(self, request: web.Request, kind: type[_T]) -> _T:
+        self._check_sender(request)
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(reason="Send application/json")
+        try:
+            return msgspec.json.decode(await request.read(), type=kind)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise RequestError("bad_request", str(error), "$") from error
+
+    def _check_sender(self, request: web.Request) -> None:
+        """These routes write without asking who is there, so no other site's page may reach them: neither across
+        origins nor through a name of its own that resolves to this machine."""
+        host = urlsplit(f"//{request.host}").hostname or ""
+        origin = request.headers.get("Origin")
+        is_same = origin is None or urlsplit(origin).netloc == request.host
+        if not (
+            (host in ("localhost", self._host) or _is_address(host))
+            and is_same
+            and request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+        ):
+            raise RequestError("access_denied", "only the demo's own page may do this")
 
 
-async def _body(request: web.Request, kind: type[_T]) -> _T | web.Response:
-    if refusal := _foreign(request):
-        return refusal
-    if request.content_type != "application/json":
-        return _refuse(415, "send application/json")
+def _is_address(host: str) -> bool:
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.DecodeError as error:
-        return _refuse(400, str(error))
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
-def _foreign(request: web.Request) -> web.Response | None:
-    """These routes write without asking who is there, so other sites' pages must not reach them."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
-        return _refuse(403, "only the demo's own page may do this")
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return _refuse(403, "only the demo's own page may do this")
-    return None
-
-
-def _unfit(title: str, priority: int) -> web.Response | None:
-    if not title.strip() or len(title) > _TITLE_CHARS or "\0" in title:
-        return _refuse(400, f"a title has 1 to {_TITLE_CHARS} characters")
-    if not 1 <= priority <= 4:
-        return _refuse(400, "a priority is 1 to 4")
-    return None
-
-
-def _refuse(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"message": message}}, status=status)
+def _fit(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as the table takes them. Raises RequestError."""
+    if "title" in values:
+        values["title"] = title = values["title"].strip()
+        if not 0 < len(title) <= todos.TITLE_CHARS or "\0" in title:
+            raise RequestError("bad_request", f"a title has 1 to {todos.TITLE_CHARS} characters", "$.title")
+    if values.get("priority", todos.PRIORITIES[0]) not in todos.PRIORITIES:
+        raise RequestError(
+            "bad_request", f"a priority is {todos.PRIORITIES[0]} to {todos.PRIORITIES[-1]}", "$.priority"
+        )
+    return values

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, LiteralString, TypeAlias
 
 import psycopg
+from psycopg import sql
 
 DATABASE: Final = "app"
+TITLE_CHARS: Final = 200
+PRIORITIES: Final = range(1, 5)
+
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
+Statement: TypeAlias = tuple[LiteralString, tuple[Any, ...]]
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS todos (
@@ -30,90 +38,116 @@ _FIRST: Final = (
 _VERBS: Final = ("Call", "Fix", "Review", "Ship", "Plan", "Clean", "Test", "Draw", "Paint", "Answer")
 _THINGS: Final = (
     "the boiler",
-    "release notes",
+    "the release notes",
     "the login page",
     "grandma",
     "the roof",
-    "a demo",
+    "the demo",
     "the budget",
     "the map",
 )
 _OWNERS: Final = ("ann", "bob", "eve")
-_FEWEST, _MOST = 10, 24
+_POLL_SECONDS: Final = 0.02
+_FEWEST: Final = 10
+_MOST: Final = 22
+_STEPS: Final = ("insert", "tick", "title", "promote", "hand over", "delete")
+
+_INSERT: Final = "INSERT INTO todos (title, priority, owner) VALUES (%s, %s, %s)"
+_TICK: Final = "UPDATE todos SET done = NOT done WHERE id = %s"
+_RENAME: Final = "UPDATE todos SET title = %s WHERE id = %s"
+_PROMOTE: Final = "UPDATE todos SET priority = 1 + priority %% 4 WHERE id = ANY (%s)"
+_HAND_OVER: Final = "UPDATE todos SET owner = %s WHERE id = %s"
+_DELETE: Final = "DELETE FROM todos WHERE id = %s"
+_CLEAR: Final = "DELETE FROM todos WHERE id IN (SELECT id FROM todos ORDER BY NOT done, id LIMIT 5)"
 
 
 async def prepare(server_url: str, url: str) -> None:
     """Make the demo's database and table, with a few rows, where they are missing."""
     async with await psycopg.AsyncConnection.connect(server_url, autocommit=True) as admin:
-        there = await admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
+        there = await admin.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
         if await there.fetchone() is None:
-            await admin.execute(f"CREATE DATABASE {DATABASE}".encode())
+            await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        await connection.execute(_TABLE.encode())
-        empty = await (await connection.execute("SELECT NOT EXISTS (SELECT FROM todos)")).fetchone()
-        if empty is not None and empty[0]:
+        await connection.execute(_TABLE)
+        if not await _ids(connection):
             await connection.cursor().executemany(
                 "INSERT INTO todos (title, done, priority, owner) VALUES (%s, %s, %s, %s)", _FIRST
             )
 
 
-async def insert(connection: psycopg.AsyncConnection[Any], title: str, priority: int) -> None:
-    """A new row."""
-    await connection.execute("INSERT INTO todos (title, priority) VALUES (%s, %s)", (title, priority))
+async def tailed(url: str) -> None:
+    """Wait until the demo's tailer streams."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        while True:
+            active = await connection.execute("SELECT FROM pg_replication_slots WHERE active")
+            if await active.fetchone() is not None:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
-async def update(connection: psycopg.AsyncConnection[Any], todo: int, values: dict[str, Any]) -> bool:
-    """Set columns of one row; False if there is no such row."""
-    columns = psycopg.sql.SQL(", ").join(
-        psycopg.sql.SQL("{} = {}").format(psycopg.sql.Identifier(name), psycopg.sql.Placeholder(name))
-        for name in values
+async def insert(connection: Connection, title: str, priority: int) -> int:
+    """A new row; its id."""
+    answer = await connection.execute(
+        "INSERT INTO todos (title, priority) VALUES (%s, %s) RETURNING id", (title, priority)
     )
-    statement = psycopg.sql.SQL("UPDATE todos SET {} WHERE id = %(id)s").format(columns)
+    row = await answer.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def update(connection: Connection, todo: int, values: Mapping[str, Any]) -> bool:
+    """Set columns of one row; False if there is no such row."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+    )
+    statement = sql.SQL("UPDATE todos SET {} WHERE id = %(id)s").format(columns)
     return (await connection.execute(statement, {**values, "id": todo})).rowcount == 1
 
 
-async def delete(connection: psycopg.AsyncConnection[Any], todo: int) -> bool:
+async def delete(connection: Connection, todo: int) -> bool:
     """Delete one row; False if there is no such row."""
-    return (await connection.execute("DELETE FROM todos WHERE id = %s", (todo,))).rowcount == 1
+    return (await connection.execute(_DELETE, (todo,))).rowcount == 1
 
 
-async def random_step(connection: psycopg.AsyncConnection[Any], chance: random.Random) -> None:
-    """One transaction of the background writer; keeps the table between some ten and some twenty rows."""
-    ids = [row[0] for row in await (await connection.execute("SELECT id FROM todos")).fetchall()]
-    choices = ["insert", "tick", "title", "priority", "owner", "delete"]
-    if len(ids) < _FEWEST:
-        choices = ["insert"]
-    elif len(ids) > _MOST:
-        choices = ["delete", "clear"]
+async def random_step(connection: Connection, chance: random.Random) -> None:
+    """One transaction of the background writer. The connection is in autocommit mode."""
     async with connection.transaction():
-        match chance.choice(choices):
-            case "insert":
-                title = f"{chance.choice(_VERBS)} {chance.choice(_THINGS)}"
-                row = (title, chance.randint(1, 4), chance.choice(_OWNERS))
-                await connection.execute(
-                    "INSERT INTO todos (title, priority, owner) VALUES (%s, %s, %s)", row
-                )
-            case "tick":
-                await connection.execute(
-                    "UPDATE todos SET done = NOT done WHERE id = %s", (chance.choice(ids),)
-                )
-            case "title":
-                title = f"{chance.choice(_VERBS)} {chance.choice(_THINGS)}"
-                await connection.execute(
-                    "UPDATE todos SET title = %s WHERE id = %s", (title, chance.choice(ids))
-                )
-            case "priority":
-                some = chance.sample(ids, min(3, len(ids)))
-                await connection.execute(
-                    "UPDATE todos SET priority = 1 + priority %% 4 WHERE id = ANY (%s)", (some,)
-                )
-            case "owner":
-                await connection.execute(
-                    "UPDATE todos SET owner = %s WHERE id = %s", (chance.choice(_OWNERS), chance.choice(ids))
-                )
-            case "delete":
-                await connection.execute("DELETE FROM todos WHERE id = %s", (chance.choice(ids),))
-            case _:
-                await connection.execute(
-                    "DELETE FROM todos WHERE id IN (SELECT id FROM todos WHERE done ORDER BY id LIMIT 5)"
-                )
+        for statement, parameters in random_statements(await _ids(connection), chance):
+            await connection.execute(statement, parameters)
+
+
+def random_statements(ids: Sequence[int], chance: random.Random) -> list[Statement]:
+    """What the writer does next to a table with these rows: one statement or several, of one row or several. (pure)
+
+    Keeps the table between some ten and some twenty rows.
+    """
+    if len(ids) < _FEWEST:
+        return [_new(chance)]
+    if len(ids) > _MOST:
+        return [(_CLEAR, ())]
+    one, other, *more = chance.sample(ids, 4)
+    match chance.choice(_STEPS):
+        case "insert":
+            return [_new(chance)]
+        case "tick":
+            return [(_TICK, (one,))]
+        case "title":
+            return [(_RENAME, (_title(chance), one))]
+        case "promote":
+            return [(_PROMOTE, ([one, other, *more],))]
+        case "hand over":
+            return [(_HAND_OVER, (chance.choice(_OWNERS), one)), (_TICK, (other,)), _new(chance)]
+        case _:
+            return [(_DELETE, (one,))]
+
+
+def _new(chance: random.Random) -> Statement:
+    return _INSERT, (_title(chance), chance.choice(PRIORITIES), chance.choice(_OWNERS))
+
+
+def _title(chance: random.Random) -> str:
+    return f"{chance.choice(_VERBS)} {chance.choice(_THINGS)}"
+
+
+async def _ids(connection: Connection) -> list[int]:
+    return [row[0] for row in await (await connection.execute("SELECT id FROM todos")).fetchall()]

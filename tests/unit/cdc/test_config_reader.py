@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from cdc.config_reader import Reader, Secret
-from cdc.errors import ConfigError
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from cdc.config_reader import Reader, Secret
+from cdc.errors import ConfigError
 
 
 def root(text, **environ):
@@ -22,6 +23,28 @@ def failure(call, *arguments):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def complaint_about(text):
+    """Read all of a document as text; the ConfigError's message, if any."""
+
+    def walk(reader):
+        if reader.is_mapping:
+            for entry in reader.mapping().values():
+                walk(entry)
+        elif reader.is_list:
+            for entry in reader.items():
+                walk(entry)
+        else:
+            reader.string()
+
+    try:
+        walk(Reader.of(text, "file.yaml", {}))
+    except ConfigError as error:
+        return str(error)
+    except RecursionError:
+        assert "*" in text  # an alias of itself, which no schema follows
+    return None
 
 
 def test_a_secret_is_shown_to_nobody_who_does_not_ask():
@@ -278,13 +301,8 @@ def test_merge_keys_are_refused():
 @example("? \n: ")
 @example("&a ? *a")
 def test_whatever_the_text_only_config_errors_leave(text):
-    try:
-        reader = Reader.of(text, "file.yaml", {})
-        for entry in reader.mapping().values():
-            entry.string()
-    except ConfigError as error:
-        assert str(error).startswith("file.yaml")
-        assert "\n" not in str(error)
+    complaint = complaint_about(text)
+    assert complaint is None or (complaint.startswith("file.yaml") and "\n" not in complaint)
 
 
 @given(
@@ -293,17 +311,5 @@ def test_whatever_the_text_only_config_errors_leave(text):
     )
 )
 def test_whatever_is_dumped_is_read(document):
-    def walk(reader):
-        if reader.is_mapping:
-            for entry in reader.mapping().values():
-                walk(entry)
-        elif reader.is_list:
-            for entry in reader.items():
-                walk(entry)
-        else:
-            reader.string()
-
-    try:
-        walk(Reader.of(yaml.safe_dump(document, allow_unicode=True), "file.yaml", {}))
-    except ConfigError as error:
-        assert str(error).startswith("file.yaml")
+    complaint = complaint_about(yaml.safe_dump(document, allow_unicode=True))
+    assert complaint is None or complaint.startswith("file.yaml:")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from follower import BrokenPromiseError, Follower
 from history import Bounds, History, Key, Moment, RowImage, Transaction, View
-from processes import Line, Process, write_config
+from processes import Line, Process, running, write_config
 from statements import Script
 from support.reference_evaluator import matches
 from tables import BY_NAME, SCHEMA, TABLES, decode_image
@@ -352,8 +352,7 @@ async def world(server: EmbeddedPostgres, folder: Path) -> AsyncIterator[World]:
         broadcaster = Process(
             "broadcaster", write_config(folder / "broadcaster.yaml", url, names, realtime), log_dir
         )
-        for process in (tailer, broadcaster):
-            await stack.enter_async_context(process.running())
+        await stack.enter_async_context(running(tailer, broadcaster))
         to_broadcaster = await stack.enter_async_context(Line("127.0.0.1", broadcaster.port).running())
         made = World(server, url, tailer, broadcaster, {"client": to_broadcaster, "tailer": to_postgres})
         stack.push_async_callback(made.close)

@@ -115,16 +115,20 @@ class Process:
         """The end of its output."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Process]:
-        """Started and ready; stopped at the end, in whichever life it then is."""
-        self.start()
-        try:
-            await self.ready()
-            yield self
-        finally:
-            if self.alive:
-                await asyncio.to_thread(self.stop)
+
+@asynccontextmanager
+async def running(*processes: Process) -> AsyncIterator[None]:
+    """All started and ready; stopped at the end, in whichever lives they then are."""
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            await process.ready()
+        yield
+    finally:
+        for process in processes:
+            if process.alive:
+                await asyncio.to_thread(process.stop)
 
 
 class Line:

@@ -9,6 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/livetail demo
 
 test: $(VENV)/.dev
+	tests/system-packages.sh
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 lint: $(VENV)/.dev

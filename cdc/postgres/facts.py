@@ -37,7 +37,8 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class TableFacts:
     """A wanted table. `relid` is None if there is none of that name, then `near` are the nearest names.
-    `not_full`: those of its partitions and itself, as (schema, table), whose replica identity is not FULL."""
+    `not_full`: those of its partitions and itself, as (schema, table), whose replica identity is not FULL.
+    `leaves`: of a partitioned table each leaf's OID, the number of its file, and whether that holds anything."""
 
     schema: str
     name: str
@@ -50,6 +51,7 @@ class TableFacts:
     inherited: bool = False
     foreign_parts: bool = False
     not_full: tuple[Name, ...] = ()
+    leaves: tuple[tuple[int, int, bool], ...] = ()
     near: tuple[str, ...] = ()
 
 
@@ -113,7 +115,10 @@ SELECT w.schema, w.name, c.oid::int8, c.relkind::text, c.relpersistence::text,
        coalesce((SELECT jsonb_agg(jsonb_build_array(m.nspname, l.relname) ORDER BY m.nspname, l.relname)
                    FROM pg_class l JOIN pg_namespace m ON m.oid = l.relnamespace
                   WHERE l.relreplident <> 'f' AND l.relkind IN ('r', 'p')
-                    AND l.oid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid))), '[]')
+                    AND l.oid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid))), '[]'),
+       coalesce((SELECT jsonb_agg(jsonb_build_array(t.relid::oid::int8, pg_relation_filenode(t.relid)::int8,
+                                                    pg_relation_size(t.relid) > 0) ORDER BY t.relid::oid)
+                   FROM pg_partition_tree(c.oid) t WHERE c.relkind = 'p' AND t.isleaf), '[]')
   FROM unnest(%s::text[], %s::text[]) AS w(schema, name)
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -225,7 +230,8 @@ async def _one(conn: Connection, query: str) -> tuple[Any, ...]:
 
 
 def _table(row: tuple[Any, ...]) -> TableFacts:
-    values = [*row[:-1], tuple((schema, name) for schema, name in row[-1])]
+    *values, not_full, leaves = row
+    values += [tuple(map(tuple, not_full)), tuple(map(tuple, leaves))]
     return TableFacts(*values)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import psycopg
 
@@ -20,6 +21,8 @@ from cdc.postgres.stream import Announcement, PostgresStream
 from cdc.postgres.target import Target
 
 _log = logging.getLogger(__name__)
+Leaves: TypeAlias = dict[int, tuple[int, bool]]
+"""By OID: the number of the partition's file, and whether it holds anything."""
 
 
 class Watch:
@@ -41,6 +44,7 @@ class Watch:
         self._stream = stream
         self._metrics = metrics
         self._relids: dict[Name, int | None] = {}
+        self._leaves: dict[Name, Leaves] = {}
         self._shapes: dict[str, str] = {}
         self._said: dict[str, str] = {}
 
@@ -66,6 +70,8 @@ class Watch:
             name = (table.schema, table.name)
             collection = self._target.tables[name]
             reason = self._what_happened(name, table.relid, joined)
+            if self._partitions_changed(name, table.leaves):
+                reason = reason or "partitions_changed"
             if reason:
                 found.append((Reset(collection, reason), _always))
             changed = await self._new_shape(collection, table.relid)
@@ -86,6 +92,16 @@ class Watch:
         if relid != known:
             return "table_recreated"
         return "table_republished" if name in joined else ""
+
+    def _partitions_changed(self, name: Name, leaves: Sequence[tuple[int, int, bool]]) -> bool:
+        """Whether rows may have come or gone with a partition as a whole: attached, detached, dropped, truncated or
+        rewritten, none of which pgoutput tells of where the root is published."""
+        now = {oid: (file, filled) for oid, file, filled in leaves}
+        known = self._leaves.get(name, now)
+        self._leaves[name] = now
+        return any(oid not in now or now[oid][0] != file for oid, (file, _) in known.items()) or any(
+            filled for oid, (_, filled) in now.items() if oid not in known
+        )
 
     async def _new_shape(self, collection: str, relid: int | None) -> str:
         """The shape of the table's columns if it is another than at the last look, or than the stream knows."""

@@ -243,6 +243,38 @@ async def test_columns_change_midstream(driver: PostgresDriver) -> None:
     assert set(tail.resets) == {Reset("items", "columns_changed")}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "TRUNCATE p_a",
+        "ALTER TABLE p DETACH PARTITION p_a",
+        "DROP TABLE p_a",
+        "CREATE TABLE p_c (LIKE p INCLUDING ALL); INSERT INTO p_c VALUES (3, 'c'); "
+        "ALTER TABLE p ATTACH PARTITION p_c FOR VALUES IN ('c')",
+    ],
+)
+async def test_rows_that_come_or_go_with_a_partition(newest: PostgresDriver, statement: str) -> None:
+    await newest.execute(
+        "CREATE TABLE p (id int, region text, PRIMARY KEY (region, id)) PARTITION BY LIST (region)",
+        "CREATE TABLE p_a PARTITION OF p FOR VALUES IN ('a')",
+        "INSERT INTO p VALUES (1, 'a')",
+    )
+    tail = new_tail()
+    async with tail.running(newest.following("p")):
+        await followed(tail)
+        await newest.execute(
+            "INSERT INTO p VALUES (2, 'a')", "CREATE TABLE p_b PARTITION OF p FOR VALUES IN ('b')"
+        )
+        await tail.count(1)
+        await eventually(
+            lambda: newest.finds("SELECT FROM pg_class WHERE relname = 'p_b' AND relreplident = 'f'")
+        )
+        assert tail.resets == []
+        await newest.execute(statement)
+        await tail.until(lambda tail: bool(tail.resets))
+    assert tail.resets == [Reset("p", "partitions_changed")]
+
+
 async def test_columns_change_without_a_row(newest: PostgresDriver) -> None:
     tail = new_tail()
     async with tail.running(newest.source):

@@ -22,7 +22,7 @@ from broadcaster.snapshot.reader import Snapshot
 from broadcaster.sse import Cursor, parse_cursor
 from broadcaster.subscription import Subscription
 from cdc.event import Batch, Position, Record, Reset
-from tests.support.memory_log import MemoryLog
+from support.memory_log import MemoryLog
 
 EPOCH = "cluster"
 Row = dict[str, Any]

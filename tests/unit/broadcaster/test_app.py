@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from broadcaster.app import App
 from broadcaster.metrics import Metrics
 from cdc.config import parse
-from tests.support.hub_world import World
+from support.hub_world import World
 
 CONFIG = """
 id: todo-app

@@ -2,7 +2,7 @@ import asyncio
 
 from broadcaster.errors import RequestError
 from cdc.event import Batch, Position, Reset
-from tests.support.hub_world import EPOCH, World, event
+from support.hub_world import EPOCH, World, event
 
 OPEN = {"done": False}
 

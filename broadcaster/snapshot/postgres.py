@@ -16,11 +16,12 @@ from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.postgres_conditions import ColumnInfo
 from broadcaster.snapshot.postgres_sql import push_down
-from broadcaster.snapshot.postgres_visibility import visibility, visible_lsn
+from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import LivetailError, SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect
+from cdc.postgres.facts import end_of_log
 from cdc.postgres.values import PgType, compile_row
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class PostgresReader:
                 if table is None:
                     raise self._no_table(schema, name)
                 rows = await self._rows(conn, table, query, max_rows)
-                order = visible_lsn(await _value(conn, "SELECT pg_current_wal_insert_lsn()::text"))
+                order = await end_of_log(conn)
             return Snapshot(rows, epoch, order, shows)
 
     async def _rows(

@@ -1,13 +1,10 @@
-"""Postgres' snapshots and log positions as numbers. (pure)"""
+"""What a Postgres snapshot shows. (pure)"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-_PAGE: Final = 8_192
-_SHORT_HEADER: Final = 24
-_LONG_HEADER: Final = 40
 _WRAP: Final = 1 << 32
 
 
@@ -30,21 +27,3 @@ def visibility(snapshot: str) -> Callable[[str], bool]:
         return xid < xmin or (xid < xmax and xid not in in_progress)
 
     return shows
-
-
-def parse_lsn(text: str) -> int:
-    """`16/B374D848` as an integer."""
-    high, low = text.split("/")
-    return int(high, 16) << 32 | int(low, 16)
-
-
-def visible_lsn(insert_lsn: str) -> int:
-    """The end of the last record before `pg_current_wal_insert_lsn()`.
-
-    At the start of a page the function counts the page's header, which no flush ever reaches while nothing is written
-    behind it. (xlog.c: XLogBytePosToRecPtr against XLogBytePosToEndRecPtr)
-    """
-    lsn = parse_lsn(insert_lsn)
-    if lsn % _PAGE in (_SHORT_HEADER, _LONG_HEADER):
-        return lsn - lsn % _PAGE
-    return lsn

@@ -1,8 +1,9 @@
 import asyncio
 
+from support.hub_world import EPOCH, World, event
+
 from broadcaster.errors import RequestError
 from cdc.event import Batch, Position, Reset
-from support.hub_world import EPOCH, World, event
 
 OPEN = {"done": False}
 

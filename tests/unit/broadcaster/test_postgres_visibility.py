@@ -1,6 +1,6 @@
 import pytest
 
-from broadcaster.snapshot.postgres_visibility import parse_lsn, visibility, visible_lsn
+from broadcaster.snapshot.postgres_visibility import visibility
 
 WRAP = 1 << 32
 
@@ -32,15 +32,3 @@ def test_just_before_the_wrap():
     assert shows(str(WRAP - 3))
     assert not shows(str(WRAP - 2))
     assert not shows("3")  # already in the next round
-
-
-def test_lsn():
-    assert parse_lsn("16/B374D848") == 0x16B374D848
-    assert parse_lsn("0/0") == 0
-
-
-def test_a_page_header_is_no_record():
-    assert visible_lsn("0/2000018") == 0x2000000  # first page of a segment would be 0x28
-    assert visible_lsn("0/2000028") == 0x2000000
-    assert visible_lsn("0/2002018") == 0x2002000
-    assert visible_lsn("0/2002020") == 0x2002020

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
-from cdc.config import Config
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -26,6 +25,7 @@ from broadcaster.query import QueryLimits, parse_where
 from broadcaster.rules import read_predicate
 from broadcaster.sse import Cursor, parse_cursor, retry
 from broadcaster.subscription import Subscription
+from cdc.config import Config
 
 log = logging.getLogger(__name__)
 

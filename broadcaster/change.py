@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from cdc.codec import decode_envelope
-
 from broadcaster.evaluate import decode_row
+from cdc.codec import decode_envelope
 from cdc.event import Entry
 
 Row: TypeAlias = dict[str, Any]

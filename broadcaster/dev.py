@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
-from cdc.config import Config
 from prometheus_client import CollectorRegistry
 
 from broadcaster.serve import serve
+from cdc.config import Config
 from cdc.health import Health
 from cdc.log import EventLog
 from cdc.metrics import Metrics

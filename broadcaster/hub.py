@@ -11,8 +11,6 @@ import random
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from cdc.config import Limits
-
 from broadcaster.connection import Connection, ready_data
 from broadcaster.errors import RequestError
 from broadcaster.evaluation import Evaluation
@@ -23,6 +21,7 @@ from broadcaster.recent import PRUNE_AT
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
 from broadcaster.sse import Cursor
 from broadcaster.subscription import Overlay, Subscription
+from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
 log = logging.getLogger(__name__)

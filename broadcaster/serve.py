@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
-from cdc.config import Config
 from prometheus_client import CollectorRegistry
 
 from broadcaster.app import App
@@ -18,6 +17,7 @@ from broadcaster.metrics import Metrics
 from broadcaster.snapshot.postgres import PostgresReader
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.subscription import Subscription
+from cdc.config import Config
 from cdc.log import EventLog
 from cdc.postgres.target import Target
 from cdc.process import listen

@@ -17,7 +17,7 @@ from broadcaster.evaluation import Evaluation
 from broadcaster.feed import Feed
 from broadcaster.livequery import LiveQuery, Outcome
 from broadcaster.metrics import Metrics
-from broadcaster.recent import PRUNE_AT
+from broadcaster.recent import PRUNE_AT, Past
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
 from broadcaster.sse import Cursor
 from broadcaster.subscription import Overlay, Subscription
@@ -218,6 +218,7 @@ class Hub:
         None if the stream did not let a consistent result come about; worth another try.
         """
         query, start = subscription.live_query, feed.place
+        past = feed.recent.until(start)
         with self._metrics.snapshot_seconds.time():
             snapshot = await self._readers[query.database].read(query, self._limits.initial_rows)
             if feed.source_epoch is not None and snapshot.epoch != feed.source_epoch:
@@ -225,7 +226,7 @@ class Hub:
                     "database_unavailable",
                     f"`{query.database}` is another server than the one that is tailed",
                 )
-            earlier = await self._unseen(feed, query, snapshot, start)
+            earlier = await self._unseen(feed, query, snapshot, past, start)
             await self._join(subscription, feed, snapshot)
         if subscription.overlay.broken or earlier.broken:
             return None
@@ -236,10 +237,12 @@ class Hub:
             )
         return rows
 
-    async def _unseen(self, feed: Feed, query: LiveQuery, snapshot: Snapshot, start: int) -> Overlay:
+    async def _unseen(
+        self, feed: Feed, query: LiveQuery, snapshot: Snapshot, past: Past, start: int
+    ) -> Overlay:
         """What transactions before the overlay's start did that the snapshot does not show."""
         overlay = Overlay(self._limits.hold_bytes)
-        ranges = feed.recent.unseen(snapshot.shows, start)
+        ranges = past.unseen(snapshot.shows)
         if ranges:
             unseen = {last for _, last in ranges}
             alone = feed.evaluator_of(query.key, query.collection, query.node)
@@ -299,6 +302,8 @@ class Hub:
         if state is None or place[1] > max(state.newest, feed.place):
             return [(s, "cursor_invalid") for s in subscriptions]
         await feed.reach(place[1])
+        if place[0] != feed.epoch:
+            return [(s, "epoch_changed") for s in subscriptions]
         for subscription in subscriptions:
             subscription.begin_holding()
             feed.attach(subscription)

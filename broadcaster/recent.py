@@ -6,7 +6,8 @@ synchronous standby is awaited). So a snapshot that is read later may lack a tra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 PRUNE_AT = 50_000
 """Transactions after which those that are visible meanwhile should be forgotten (some 6 MiB)."""
@@ -24,10 +25,25 @@ class Recent:
     def add(self, tx: str, first: int, last: int) -> None:
         self._transactions.append((tx, first, last))
 
+    def until(self, place: int) -> Past:
+        """Those up to offset `place`, for a snapshot that is read from now on. What is forgotten meanwhile, since a
+        later snapshot shows it, stays in there."""
+        return Past(self._transactions, place)
+
     def prune(self, shows: Callable[[str], bool]) -> None:
-        """Forget those that every later snapshot shows as well."""
+        """Forget those that a snapshot shows, and so will every later one."""
         self._transactions = [entry for entry in self._transactions if not shows(entry[0])]
 
-    def unseen(self, shows: Callable[[str], bool], until: int) -> list[tuple[int, int]]:
-        """The offsets (first, last) of those up to offset `until` that a snapshot does not show, oldest first."""
-        return [(first, last) for tx, first, last in self._transactions if last <= until and not shows(tx)]
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The transactions that a snapshot should show, up to an offset."""
+
+    _transactions: Sequence[tuple[str, int, int]]
+    _until: int
+
+    def unseen(self, shows: Callable[[str], bool]) -> list[tuple[int, int]]:
+        """The offsets (first, last) of those that it does not show, oldest first."""
+        return [
+            (first, last) for tx, first, last in self._transactions if last <= self._until and not shows(tx)
+        ]

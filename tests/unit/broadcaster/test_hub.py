@@ -55,6 +55,26 @@ async def test_a_transaction_that_the_log_shows_before_the_read_does():
         assert sorted(client.rows()) == ['{"id": 2}', '{"id": 3}']
 
 
+async def test_of_two_snapshots_the_older_one_finishes_last():
+    async with World() as world:
+        hidden = await world.commit(("c", None, row(1)), seen=False)
+        await world.feed.reach(1)
+        world.reader.hidden = {str(hidden)}
+        go_on = asyncio.Event()
+        world.reader.before_answer = go_on.wait
+        older = world.connect(q=OPEN)
+        async with asyncio.timeout(5):
+            while not world.reader.reads:
+                await asyncio.sleep(0.001)
+        world.reader.hidden, world.reader.before_answer = set(), None
+        world.reader.rows[1] = row(1)
+        newer = world.connect(q=OPEN)
+        await newer.until(1, "ready")
+        go_on.set()
+        await older.until(1, "ready")
+        assert older.rows() == newer.rows() == {'{"id": 1}': row(1)}
+
+
 async def test_also_when_it_was_logged_before_the_feed_began():
     world = World()
     writer = await world.log.writer()

@@ -6,8 +6,8 @@ def test_unseen_are_those_that_a_snapshot_does_not_show_before_a_place():
     recent.add("7", 1, 2)
     recent.add("8", 3, 3)
     recent.add("9", 4, 6)
-    assert recent.unseen(lambda tx: tx == "8", 6) == [(1, 2), (4, 6)]
-    assert recent.unseen(lambda tx: tx == "8", 5) == [(1, 2)]
+    assert recent.until(6).unseen(lambda tx: tx == "8") == [(1, 2), (4, 6)]
+    assert recent.until(5).unseen(lambda tx: tx == "8") == [(1, 2)]
 
 
 def test_what_one_snapshot_shows_is_forgotten():
@@ -16,4 +16,14 @@ def test_what_one_snapshot_shows_is_forgotten():
     recent.add("8", 3, 3)
     recent.prune(lambda tx: tx == "7")
     assert len(recent) == 1
-    assert recent.unseen(lambda _: False, 9) == [(3, 3)]
+    assert recent.until(9).unseen(lambda _: False) == [(3, 3)]
+
+
+def test_what_is_forgotten_is_still_known_to_a_snapshot_that_was_begun_before():
+    recent = Recent()
+    recent.add("7", 1, 2)
+    past = recent.until(2)
+    recent.prune(lambda _: True)
+    recent.add("8", 3, 3)
+    assert past.unseen(lambda _: False) == [(1, 2)]
+    assert recent.until(9).unseen(lambda _: False) == [(3, 3)]

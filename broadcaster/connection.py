@@ -35,6 +35,7 @@ class Connection:
         self._covered: set[bytes] = set()
         self._prefix: bytes | None = None
         self._frames: list[tuple[bytes, bytes]] = []
+        self._owes_cursor = False
         self._metrics = metrics
 
     def cursor(self) -> bytes:
@@ -72,10 +73,16 @@ class Connection:
         self._frames.append((event, data))
 
     def flush(self, *, with_cursor: bool = True) -> None:
-        """Send what was pushed; the last event carries the cursor."""
+        """Send what was pushed; the last event carries the cursor.
+
+        Where a `reset` or an `error` broke in on a transaction, a `progress` carries the cursor that its diffs lack.
+        """
         frames = self._frames
+        if not frames and with_cursor and self._owes_cursor:
+            self.push(b"progress", b"{}")
         if not frames:
             return
+        self._owes_cursor = not with_cursor and (self._owes_cursor or len(frames) > 1)
         self._metrics.frames(frames)
         last = frames.pop()
         out = [frame(event, data) for event, data in frames]

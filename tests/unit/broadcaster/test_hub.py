@@ -343,3 +343,18 @@ async def test_a_connection_that_is_closed_before_its_work_began():
         client.close()
         await asyncio.sleep(0)
         assert client.events == []
+
+
+async def test_a_reset_amid_a_transaction_does_not_cost_the_others_their_cursor():
+    async with World(transaction_bytes=100) as world:
+        client = world.connect(few={"done": True}, many=OPEN)
+        await client.until(2, "ready")
+        await world.commit(("c", None, row(0, True)), *(("c", None, row(n)) for n in range(1, 9)))
+        await client.until(1, "progress")
+        at = client.events.index("diff")
+        assert client.events[at : at + 3] == ["diff", "reset", "progress"]
+        assert client.frames[at + 2][2] is not None
+        client.close()
+        again = world.connect(client.frames[at + 2][2], few={"done": True}, many=OPEN)
+        await again.until(2, "ready")
+        assert "diff" not in again.events

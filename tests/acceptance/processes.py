@@ -138,11 +138,11 @@ class Line:
         self.port = 0
         self._to = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._torn: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
-        """Break all connections; new ones may be made at once."""
-        for writer in list(self._writers):
-            writer.transport.abort()
+        """Break every connection in the midst of what it carries next; new ones may be made at once."""
+        self._torn |= self._writers
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -153,13 +153,25 @@ class Line:
         ends = {writer, up_writer}
         self._writers |= ends
         try:
-            await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
+            await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
         except OSError:
             pass
         finally:
             self._writers -= ends
+            self._torn -= ends
             for end in ends:
                 end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            if writer in self._torn:
+                writer.write(data[: len(data) // 2])
+                writer.close()
+                await writer.wait_closed()
+                break
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Line]:
@@ -170,11 +182,5 @@ class Line:
             yield self
         finally:
             server.close()
-            self.cut()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-    raise ConnectionResetError
+            for writer in list(self._writers):
+                writer.transport.abort()

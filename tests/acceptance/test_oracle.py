@@ -1,4 +1,4 @@
-"""Random everything on real servers. `LIVETAIL_ORACLE_SEED` replays, `LIVETAIL_ORACLE_ROUNDS` shortens,
+"""Random everything on real servers. `LIVETAIL_ORACLE_SEED` replays, `LIVETAIL_ORACLE_STEPS` sets the number of rounds,
 `LIVETAIL_SOAK=<minutes>` runs one seed after the other."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from broadcaster.client_frames import Diff, Frame
 from broadcaster.demo.postgres import EmbeddedPostgres
 
 VICTIMS = ("tailer", "broadcaster", "postgres")
-ROUNDS = int(os.environ.get("LIVETAIL_ORACLE_ROUNDS", "6"))
-TRANSACTIONS = 150
+ROUNDS = int(os.environ.get("LIVETAIL_ORACLE_STEPS", "8"))
+TRANSACTIONS = 240
 SETTINGS = {"deadlock_timeout": "20ms", "max_connections": "50"}
 
 Server = Callable[..., EmbeddedPostgres]

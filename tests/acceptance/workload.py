@@ -55,7 +55,8 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """All network connections break between `client` and broadcaster, or between the `tailer` and Postgres."""
+    """All network connections break in the midst of what they carry next: those of every `client` to the broadcaster,
+    or those of the `tailer` to Postgres."""
 
     where: str
 

@@ -1,0 +1,439 @@
+"""`livetail demo` as people run it: a process, its page, a real Postgres, a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+import pytest
+
+from tests.support.browser import PROGRAM, Page, open_page
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 40.0
+STOP_SECONDS = 10.0
+SUBSCRIPTIONS = [
+    {"id": "open", "db": "sql-postgres", "col": "todos", "where": {"done": False}},
+    {"id": "urgent", "db": "sql-postgres", "col": "todos", "where": {"done": False, "priority": {"$gte": 3}}},
+]
+
+in_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here: apt-get install chromium")
+
+
+class Demo:
+    """The command in a process of its own, with `tmp` as its folder for temporary files."""
+
+    def __init__(self, tmp: Path, *options: str) -> None:
+        tmp.chmod(0o755)  # as root, the demo's Postgres runs as another user
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._said = tmp / f"demo-{self.port}.txt"
+        command = [
+            sys.executable,
+            "-m",
+            "broadcaster.cli",
+            "demo",
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            *options,
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp)}
+        with self._said.open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    @property
+    def psql(self) -> str:
+        """The connection string of the psql command that it prints."""
+        found = re.search(r"Change +\S+ (postgresql://\S+)", self.said)
+        assert found is not None
+        return found[1]
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while "Ctrl-C" not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+
+    def end(self, number: int) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        finally:
+            self.process.kill()
+
+
+@contextlib.contextmanager
+def demo(tmp: Path, *options: str) -> Iterator[Demo]:
+    """A demo that is ready; ended whatever happens."""
+    made = Demo(tmp, *options)
+    try:
+        made.wait_ready()
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.end(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo for all tests that only use it."""
+    with demo(open_folder(tmp_path_factory.mktemp("demo"))) as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return open_folder(tmp_path)
+
+
+def open_folder(path: Path) -> Path:
+    """The same, with parents that Postgres' user may enter."""
+    for parent in (path, path.parent, path.parent.parent):
+        parent.chmod(0o711)
+    return path
+
+
+class Frames:
+    """The events of one stream."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.cursor = ""
+
+    async def next(self) -> tuple[str, dict[str, Any]]:
+        """The next event and its data; `progress` and `retry` are passed over."""
+        event = ""
+        while True:
+            line = (await asyncio.wait_for(self._response.content.readuntil(b"\n"), 20)).decode().rstrip("\n")
+            name, _, value = line.partition(": ")
+            if name == "event":
+                event = value
+            elif name == "id":
+                self.cursor = value
+            elif name == "data" and event != "progress":
+                return event, json.loads(value)
+
+    async def ready(self) -> dict[str, list[dict[str, Any]]]:
+        """The initial rows of both subscriptions."""
+        docs: dict[str, list[dict[str, Any]]] = {"open": [], "urgent": []}
+        waiting = set(docs)
+        while waiting:
+            event, data = await self.next()
+            if event == "initial":
+                docs[data["id"]] += data["docs"]
+            elif event == "ready":
+                waiting.discard(data["id"])
+        return docs
+
+    async def changes(self, count: int) -> dict[str, list[tuple[str, int]]]:
+        """The next `count` diffs, by subscription: (type, row's id)."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for _ in range(count):
+            event, data = await self.next()
+            assert event == "diff"
+            found[data["id"]] = [(change["type"], change["find"]["id"]) for change in data["changes"]]
+        return found
+
+
+@contextlib.asynccontextmanager
+async def stream(url: str, cursor: str = "") -> AsyncIterator[Frames]:
+    parameters = {"subscriptions": json.dumps(SUBSCRIPTIONS)} | ({"cursor": cursor} if cursor else {})
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/v1/api/todo-app/realtime", params=parameters) as response:
+            assert response.status == 200
+            yield Frames(response)
+
+
+async def send(url: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session:
+        async with session.request(method, f"{url}/demo/{path}", json=body) as response:
+            answer: dict[str, Any] = await response.json()
+            assert response.ok, answer
+            return answer
+
+
+async def test_what_the_page_writes_comes_back_as_frames(running: Demo) -> None:
+    async with stream(running.url) as frames:
+        docs = await frames.ready()
+        assert docs["open"]
+        assert all(doc["priority"] >= 3 and not doc["done"] for doc in docs["urgent"])
+
+        todo = (await send(running.url, "POST", "todos", {"title": " Feed the cat ", "priority": 2}))["id"]
+        assert await frames.changes(1) == {"open": [("insert", todo)]}
+        await send(running.url, "PATCH", f"todos/{todo}", {"priority": 4})
+        assert await frames.changes(2) == {"open": [("update", todo)], "urgent": [("insert", todo)]}
+        await send(running.url, "PATCH", f"todos/{todo}", {"done": True, "title": "Fed"})
+        assert await frames.changes(2) == {"open": [("delete", todo)], "urgent": [("delete", todo)]}
+        await send(running.url, "PATCH", f"todos/{todo}", {"done": False})
+        assert await frames.changes(2) == {"open": [("insert", todo)], "urgent": [("insert", todo)]}
+        cursor = frames.cursor
+
+    await send(running.url, "DELETE", f"todos/{todo}")
+    async with stream(running.url, cursor) as frames:
+        assert await frames.changes(2) == {"open": [("delete", todo)], "urgent": [("delete", todo)]}
+
+
+async def test_a_row_that_is_gone_is_refused(running: Demo) -> None:
+    async with aiohttp.ClientSession() as session:
+        for method, body in (("PATCH", {"done": True}), ("DELETE", None)):
+            async with session.request(method, f"{running.url}/demo/todos/999999999", json=body) as response:
+                assert response.status == 404
+                assert "That todo is gone" in (await response.json())["error"]["message"]
+
+
+async def test_the_writer_writes_until_it_is_switched_off(running: Demo) -> None:
+    async with stream(running.url) as frames:
+        await frames.ready()
+        assert await send(running.url, "POST", "writer", {"on": True}) == {"on": True}
+        await frames.changes(5)
+        assert await send(running.url, "POST", "writer", {"on": False}) == {"on": False}
+    with psycopg.connect(running.psql, autocommit=True) as connection:
+        writers = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'livetail demo page'"
+        )
+        assert writers.fetchone() == (0,)
+
+
+@pytest.mark.skipif(not shutil.which("psql"), reason="no psql here: apt-get install postgresql-client")
+async def test_the_printed_psql_command_works(running: Demo) -> None:
+    command = next(line.split("Change", 1)[1] for line in running.said.splitlines() if "Change" in line)
+    async with stream(running.url) as frames:
+        await frames.ready()
+        statement = "INSERT INTO todos (title, priority) VALUES ('By psql', 4) RETURNING id"
+        arguments = [*shlex.split(command), "-XAtqc", statement]
+        todo = int(await asyncio.to_thread(subprocess.check_output, arguments))
+        assert await frames.changes(2) == {"open": [("insert", todo)], "urgent": [("insert", todo)]}
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl here: apt-get install curl")
+def test_the_printed_curl_command_works(running: Demo) -> None:
+    command = next(line.split("Watch", 1)[1] for line in running.said.splitlines() if "Watch" in line)
+    with subprocess.Popen([*shlex.split(command), "-sS"], stdout=subprocess.PIPE, text=True) as curl:
+        assert curl.stdout is not None
+        assert any(line == "event: ready\n" for line in curl.stdout)
+        curl.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_it_all(folder: Path, number: int) -> None:
+    with demo(folder) as made:
+        await send(made.url, "POST", "writer", {"on": True})
+        server = made.psql
+        async with stream(made.url) as frames:
+            await frames.ready()
+            assert await asyncio.to_thread(made.end, number) == 0
+        assert made.said.rstrip().endswith("Stopped.")
+        assert "Traceback" not in made.said
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(server)
+    assert os.listdir(folder) == [f"demo-{made.port}.txt"]
+
+
+async def test_a_killed_demo_goes_on_where_it_was(folder: Path) -> None:
+    data = folder / "data"
+    with demo(folder, "--data-dir", str(data)) as made:
+        async with stream(made.url) as frames:
+            await frames.ready()
+            todo = (await send(made.url, "POST", "todos", {"title": "Survive", "priority": 3}))["id"]
+            await frames.changes(2)
+            cursor = frames.cursor
+        made.process.kill()
+        made.process.wait()
+    with demo(folder, "--data-dir", str(data)) as made:
+        await send(made.url, "PATCH", f"todos/{todo}", {"done": True})
+        async with stream(made.url, cursor) as frames:
+            assert await frames.changes(2) == {"open": [("delete", todo)], "urgent": [("delete", todo)]}
+
+
+def test_a_folder_in_use_is_refused(folder: Path) -> None:
+    data = folder / "data"
+    with demo(folder, "--data-dir", str(data)):
+        second = Demo(folder, "--data-dir", str(data))
+        assert second.process.wait(START_SECONDS) == 1
+        assert (
+            second.said
+            == f"livetail demo: Another demo runs in {data}: stop it, or name another folder with --data-dir\n"
+        )
+
+
+def test_a_port_in_use_is_refused_with_what_to_do(running: Demo, folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    address = f"127.0.0.1:{running.port}"
+    second = subprocess.run(
+        [sys.executable, "-m", "broadcaster.cli", "demo", "--listen", address],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    assert second.returncode == 2
+    assert f"{address} is in use by another process; choose another with --listen" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert not list(folder.iterdir())
+
+
+# -- in a browser ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def page(running: Demo, tmp_path: Path) -> AsyncIterator[Page]:
+    async with open_page(running.url, tmp_path) as opened:
+        await opened.until("document.querySelector('#state')?.dataset.state === 'live'")
+        yield opened
+        assert not opened.complaints
+
+
+def row(query: str, title: str) -> str:
+    """JavaScript: the row of that title in that list, or undefined."""
+    return (
+        f"[...document.querySelectorAll('#{query} li:not(.leave)')]"
+        f".find(li => li.querySelector('.title').value === {json.dumps(title)})"
+    )
+
+
+async def add(page: Page, title: str, priority: int) -> None:
+    await page.evaluate(f"document.querySelector('#new-priority').value = {priority}")
+    await page.evaluate("document.querySelector('#new-title').focus()")
+    await page.type(title)
+    await page.press("Enter")
+    await page.until(row("all", title))
+
+
+@in_browser
+async def test_rows_enter_change_and_leave_before_ones_eyes(page: Page) -> None:
+    await add(page, "Buy milk", 2)
+    assert await page.evaluate(f"{row('all', 'Buy milk')}.classList.contains('enter')")
+    assert not await page.evaluate(f"!!{row('urgent', 'Buy milk')}")
+    before = await page.evaluate("+document.querySelector('#urgent .count').value")
+
+    await page.evaluate(
+        f"(() => {{ const select = {row('all', 'Buy milk')}.querySelector('.priority');"
+        "select.value = 4; select.dispatchEvent(new Event('change')); })()"
+    )
+    await page.until(f"{row('urgent', 'Buy milk')}?.classList.contains('enter')")
+    await page.until(f"{row('all', 'Buy milk')}.classList.contains('change')")
+    assert await page.evaluate("+document.querySelector('#urgent .count').value") == before + 1
+
+    await page.evaluate(f"{row('urgent', 'Buy milk')}.querySelector('.done').click()")
+    await page.until(f"!{row('urgent', 'Buy milk')}")
+    await page.until(f"{row('all', 'Buy milk')}.classList.contains('is-done')")
+
+    await page.evaluate(f"{row('all', 'Buy milk')}.querySelector('.delete').click()")
+    await page.until(f"!{row('all', 'Buy milk')}")
+    await page.until("!document.querySelector('.leave')")
+    assert await page.evaluate("document.querySelector('#latency').textContent.includes('ms')")
+    assert await page.evaluate(
+        "document.querySelector('#frames .diff .json').textContent.startsWith('delete')"
+    )
+
+
+@in_browser
+async def test_an_edit_survives_what_happens_meanwhile(page: Page, running: Demo) -> None:
+    await add(page, "Draft", 4)
+    todo = await rows_id(running, "Draft")
+    await page.evaluate(
+        f"window.edited = {row('urgent', 'Draft')}; edited.querySelector('.title').focus();"
+        "edited.querySelector('.title').select()"
+    )
+    await page.type("My own words")
+    await send(running.url, "PATCH", f"todos/{todo}", {"title": "Somebody else's"})
+    await page.until("edited.querySelector('.hint').textContent.includes(\"Somebody else's\")")
+    await send(running.url, "PATCH", f"todos/{todo}", {"priority": 1})
+    await page.until("edited.classList.contains('held')")
+    assert await page.evaluate("edited.querySelector('.title').value") == "My own words"
+    assert await page.evaluate("document.activeElement === edited.querySelector('.title')")
+
+    await page.press("Enter")
+    await page.until(row("all", "My own words"))
+    await page.until("!edited.isConnected")
+    assert await rows_id(running, "My own words") == todo
+
+
+@in_browser
+async def test_escape_gives_an_edit_up(page: Page, running: Demo) -> None:
+    await add(page, "Stays as it is", 1)
+    await page.evaluate(f"{row('all', 'Stays as it is')}.querySelector('.title').focus()")
+    await page.type("nonsense")
+    await page.press("Escape")
+    await page.until(row("all", "Stays as it is"))
+    assert await rows_id(running, "Stays as it is")
+
+
+@in_browser
+async def test_it_goes_on_from_the_cursor_after_a_pause(page: Page, running: Demo) -> None:
+    await add(page, "Before the pause", 4)
+    await page.evaluate("document.querySelector('#link').click()")
+    await page.until("document.querySelector('#state').dataset.state === 'off'")
+    todo = await rows_id(running, "Before the pause")
+    await send(running.url, "DELETE", f"todos/{todo}")
+    await send(running.url, "POST", "todos", {"title": "During the pause", "priority": 4})
+    assert await page.evaluate(f"!!{row('all', 'Before the pause')}")
+
+    await page.evaluate("document.querySelector('#link').click()")
+    await page.until("document.querySelector('#state').dataset.state === 'live'")
+    await page.until(row("urgent", "During the pause"))
+    await page.until(f"!{row('all', 'Before the pause')}")
+    remarks = await page.evaluate(
+        "[...document.querySelectorAll('#frames .ms')].slice(0, 6).map(e => e.textContent)"
+    )
+    assert remarks == ["from cursor", "from cursor", "replayed", "replayed", "replayed", "replayed"]
+
+
+@in_browser
+async def test_a_truncate_empties_both_lists(page: Page, running: Demo) -> None:
+    await add(page, "Gone in a moment", 4)
+    with psycopg.connect(running.psql, autocommit=True) as connection:
+        connection.execute("TRUNCATE todos")
+    await page.until("[...document.querySelectorAll('.count')].every(count => count.value === '0')")
+    await page.until("[...document.querySelectorAll('.empty')].every(text => !text.hidden)")
+    await page.until("!document.querySelector('.list li')")
+    await add(page, "A new start", 1)
+
+
+@in_browser
+async def test_it_fits_a_phone_and_says_what_is_refused(page: Page) -> None:
+    await page.resize(360, 740)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    unnamed = (
+        "[...document.querySelectorAll('button, input, select')].filter(e => "
+        "!e.textContent.trim() && !e.ariaLabel && !e.labels?.length).length"
+    )
+    await add(page, "Named", 2)
+    assert await page.evaluate(unnamed) == 0
+    await page.evaluate("document.querySelector('#new-title').focus()")
+    await page.type("   ")
+    await page.press("Enter")
+    await page.until("document.querySelector('#note').textContent.includes('1 to 200 characters')")
+    page.complaints.clear()  # Chromium reports every refused request
+
+
+async def rows_id(running: Demo, title: str) -> int:
+    async with await psycopg.AsyncConnection.connect(running.psql) as connection:
+        answer = await connection.execute("SELECT id FROM todos WHERE title = %s", (title,))
+        found = await answer.fetchone()
+    assert found is not None, f"no row {title!r}"
+    return int(found[0])

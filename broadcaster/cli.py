@@ -122,10 +122,10 @@ def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, ve
 @_config
 def check(file: Path) -> None:
     """Tell for every requirement of every database whether it is met, or the statement that mends it."""
-    from cdc.errors import LivetailError
+    from cdc.errors import ConfigError, LivetailError
     from cdc.postgres.setup import check as check_postgres
     from cdc.postgres.target import Target
-    from cdc.process import CHECK_FAILED, load_config
+    from cdc.process import CHECK_FAILED, fail, load_config
 
     config = load_config("check", file)
     failed = 0
@@ -136,6 +136,8 @@ def check(file: Path) -> None:
         click.echo(f"{alias}:")
         try:
             requirements = asyncio.run(check_postgres(Target.of(config, alias)))
+        except ConfigError as error:
+            fail("check", error)
         except LivetailError as error:
             click.echo(f"  {_mark(False)} {error}")
             failed += 1

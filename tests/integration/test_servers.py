@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,7 @@ import pytest
 from broadcaster.demo import host
 from broadcaster.demo.installs import installations, preferred_installation
 from broadcaster.demo.postgres import EmbeddedPostgres, EmbeddedPostgresError
-from servers.postgres import connect, temporary_database
+from servers.postgres import Servers, connect, temporary_database
 
 
 def scalar(url, query):
@@ -42,6 +43,13 @@ def test_prefers_the_newest_wheel():
     assert preferred_installation() == found[0]
     assert found[0].major == 18
     assert all((one.bin / "initdb").exists() for one in found)
+
+
+def test_a_version_that_is_not_here_is_skipped_and_told():
+    could_not_run = {}
+    with ExitStack() as stack, pytest.raises(pytest.skip.Exception, match="Postgres 9: no programs found"):
+        Servers(stack, could_not_run).get(9)
+    assert list(could_not_run) == ["Postgres 9"]
 
 
 async def test_every_version_decodes(each_postgres_db, postgres_server):

@@ -86,24 +86,27 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, *self._address)
         self._address = self._server.sockets[0].getsockname()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        assert link is not None
-        writers = self._links[link] = [writer]
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        link = asyncio.create_task(self._link(reader, writers))
+        self._links[link] = writers
+        link.add_done_callback(self._ended)
+
+    async def _link(self, reader: asyncio.StreamReader, writers: list[asyncio.StreamWriter]) -> None:
+        await self._flowing.wait()
         try:
-            await self._flowing.wait()
             upstream, upstream_writer = await asyncio.open_connection(*self._target)
             writers.append(upstream_writer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forward(reader, upstream_writer))
-                group.create_task(self._forward(upstream, writer))
+                group.create_task(self._forward(upstream, writers[0]))
         except* OSError:  # either side's reset, or no server there: the other side learns it
-            for each in writers:
-                _reset(each)
-        finally:
-            del self._links[link]
-            for each in writers:
-                each.close()
+            for writer in writers:
+                _reset(writer)
+
+    def _ended(self, link: asyncio.Task[None]) -> None:
+        for writer in self._links.pop(link):
+            writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):

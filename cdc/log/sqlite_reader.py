@@ -12,7 +12,7 @@ from pathlib import Path
 from cdc.errors import CursorExpired, EpochChanged, LogError
 from cdc.event import Chunk, Entry, Reset
 from cdc.log import LogState
-from cdc.log.rows import Row, names_of, unpack
+from cdc.log.rows import Row, memory_size, names_of, unpack
 from cdc.log.sqlite_file import (
     NO_MARK,
     Header,
@@ -116,7 +116,7 @@ class SqliteReader:
             entries: list[Entry] = []
             if payload is not None:
                 entries = self._entries(Row(first, last, collections, payload, crc), place.after)
-                size += len(payload)
+                size += memory_size(payload)
             resets = self._resets(resets_text) if resets_text is not None else ()
             if entries or resets:
                 chunks.append(Chunk(entries, last, self._positions.load(mark), ts_ms, resets))

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cdc.config import Limits
 from prometheus_client import CollectorRegistry
 
 from broadcaster.connection import Connection
@@ -21,6 +20,7 @@ from broadcaster.query import parse_where
 from broadcaster.snapshot.reader import Snapshot
 from broadcaster.sse import Cursor, parse_cursor
 from broadcaster.subscription import Subscription
+from cdc.config import Limits
 from cdc.event import Batch, Position, Record, Reset
 from support.memory_log import MemoryLog
 

@@ -51,7 +51,7 @@ async def stage(directory: str, megabytes: int) -> None:
     log = EmbeddedLog(directory, "db")
     writer = await log.writer()
     for part in range(megabytes):
-        records: list[Record] = [("c", b"%d/%d" % (part, index), b"x" * 1000) for index in range(1000)]
+        records: list[Record] = [("c", b"%d/%d" % (part, index), random.randbytes(1000)) for index in range(1000)]
         await writer.append(Batch(records, None, 1))
     await writer.append(Batch([], Position("p", 1), 1))
     # Not ru_maxrss, which a process inherits from the one that started it.
@@ -68,14 +68,14 @@ async def fill(directory: str, megabytes: int) -> None:
     try:
         while True:
             order += 1
-            await writer.append(Batch([("c", b"%d" % order, b"x" * 100_000)], Position("p", order), 1))
+            await writer.append(Batch([("c", b"%d" % order, random.randbytes(100_000))], Position("p", order), 1))
     except LogError as error:
         print(error, flush=True)
     assert writer.position == Position("p", order - 1), writer.position
     for _ in range(3):
         try:
             await writer.append(
-                Batch([("c", b"still full", b"x" * (megabytes << 20))], Position("p", order), 1)
+                Batch([("c", b"still full", random.randbytes(megabytes << 20))], Position("p", order), 1)
             )
         except LogError:
             continue

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.clock import ManualClock
-from support.memory_log import MemoryLog
-from support.scripted_source import Fail, Pause, Refuse, ScriptedSource, batch, position
 
 from cdc.errors import LogError, LogInUse, PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.event import Batch, Position, Reset
@@ -20,6 +17,9 @@ from cdc.health import SourceHealth, State
 from cdc.log import EventLog
 from cdc.metrics import Metrics
 from cdc.pipeline import FIRST_DELAY, LONGEST_DELAY, STABLE, Pipeline
+from support.clock import ManualClock
+from support.memory_log import MemoryLog
+from support.scripted_source import Fail, Pause, Refuse, ScriptedSource, batch, position
 
 
 @dataclass

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from support.clock import ManualClock
-from support.memory_log import MemoryLog
 
 from cdc.errors import CursorExpired, EpochChanged, LogError, LogInUse
 from cdc.event import Batch, Chunk, Entry, Position, Record, Reset
 from cdc.log import EventLog, LogReader, LogState, LogWriter
 from cdc.log.embedded import EmbeddedLog
+from support.clock import ManualClock
+from support.memory_log import MemoryLog
 
 MakeLog = Callable[..., EventLog]
 

@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 import pytest
-from support.embedded import ROOT, batch, read_keys
 
 from cdc.errors import LogError
 from cdc.event import Batch, Position
 from cdc.log.embedded import EmbeddedLog
+from support.embedded import ROOT, batch, read_keys
 
 
 async def test_large_batches_are_split_and_stay_one_transaction(log: EmbeddedLog) -> None:

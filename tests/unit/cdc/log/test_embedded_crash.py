@@ -6,12 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from support import log_process
-from support.embedded import end, line_of, read_keys, start
-
 from cdc.event import Batch, Position
 from cdc.log import LogReader
 from cdc.log.embedded import EmbeddedLog
+from support import log_process
+from support.embedded import end, line_of, read_keys, start
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:

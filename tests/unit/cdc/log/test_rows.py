@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.event import Record
-from cdc.log.rows import Row, bare, pack, unpack
+from cdc.log.rows import Row, bare, memory_size, pack, unpack
 
 records_ = st.lists(
     st.tuples(
@@ -75,3 +76,14 @@ def test_every_truncation_is_found() -> None:
 def test_offsets_that_do_not_fit_the_records(first: int, last: int) -> None:
     with pytest.raises(ValueError, match="does not decode"):
         unpack(replace(one_row(), first=first, last=last))
+
+
+def test_large_rows_are_squeezed_and_damage_is_still_found() -> None:
+    records = [("a", b"%d" % index, b"much the same as the one before %d" % index) for index in range(1000)]
+    (row,) = pack(records, 1)
+    assert len(row.payload) < 10_000 < memory_size(row.payload)
+    assert [(entry[1], entry[2], entry[3]) for entry in unpack(row)] == records
+    for payload in (row.payload[:4], row.payload[:-1], row.payload[:5] + b"\xff" * 8 + row.payload[13:]):
+        checksum = zlib.crc32(payload, zlib.crc32(row.collections.encode()))
+        with pytest.raises(ValueError, match="does not decode"):
+            unpack(replace(row, payload=payload, crc=checksum))

@@ -7,12 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from support.embedded import batch, keys
 
 from cdc.errors import LogError
 from cdc.log import open_log
 from cdc.log.embedded import EmbeddedLog
 from cdc.log.sqlite_file import file_name
+from support.embedded import batch, keys
 
 
 async def test_file_and_folder_are_private(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import os
 import sqlite3
 
 import pytest
-from support.embedded import batch, end, keys, line_of, read_keys, start
 
 from cdc.errors import LogError
 from cdc.event import Chunk, Position
 from cdc.log.embedded import EmbeddedLog
+from support.embedded import batch, end, keys, line_of, read_keys, start
 
 
 @pytest.mark.parametrize(

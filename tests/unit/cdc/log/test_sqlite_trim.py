@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sqlite3
 from pathlib import Path
 
-from support.clock import ManualClock
-from support.embedded import batch, read_keys
-
 from cdc.event import Batch, Position
 from cdc.log.embedded import EmbeddedLog
+from support.clock import ManualClock
+from support.embedded import batch, read_keys
 
 
 async def test_what_was_trimmed_is_deleted(tmp_path: Path) -> None:
@@ -18,7 +18,8 @@ async def test_what_was_trimmed_is_deleted(tmp_path: Path) -> None:
     log = EmbeddedLog(tmp_path, "db", keep_bytes=1_000_000, clock=clock.now)
     writer = await log.writer()
     for order in range(1, 101):
-        await writer.append(Batch([("c", b"k", b"x" * 100_000)], Position("p", order, {"n": order}), 1))
+        record = ("c", b"k", random.Random(order).randbytes(100_000))
+        await writer.append(Batch([record], Position("p", order, {"n": order}), 1))
         clock.advance(1)
     for order in range(101, 111):
         await writer.append(Batch([], Position("p", order, {"n": order}), 1))

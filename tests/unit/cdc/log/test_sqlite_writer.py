@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.embedded import batch, end, keys, line_of, read_keys, start
 
 from cdc.errors import EpochChanged, LogError, LogInUse
 from cdc.event import Position
 from cdc.log.embedded import EmbeddedLog
+from support.embedded import batch, end, keys, line_of, read_keys, start
 
 
 async def test_a_second_writer_is_told_who_is_the_first(log: EmbeddedLog) -> None:

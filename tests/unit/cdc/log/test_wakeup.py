@@ -7,12 +7,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from support.embedded import batch, end, keys, line_of, start
 
 import cdc.log.embedded
 from cdc.event import Chunk, Position
 from cdc.log.embedded import EmbeddedLog
 from cdc.log.wakeup import bell_folder
+from support.embedded import batch, end, keys, line_of, start
 
 
 async def test_a_path_longer_than_a_socket_address(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from support import pgwire
-from support.assembling import COLUMNS, NOW_MS, OTHER, T1, T2, Server, events, relation, text
 
 from cdc.codec import decode_envelope
 from cdc.errors import ProtocolError, SetupError
@@ -16,6 +14,8 @@ from cdc.postgres.assemble import NeedRelation, RelationInfo
 from cdc.postgres.memory import shape_of
 from cdc.postgres.messages import UNCHANGED
 from cdc.postgres.values import PgType
+from support import pgwire
+from support.assembling import COLUMNS, NOW_MS, OTHER, T1, T2, Server, events, relation, text
 
 SHAPE = shape_of((name, oid, -1) for name, oid in COLUMNS)
 DOC = '{"n": 1.50}'

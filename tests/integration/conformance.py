@@ -11,10 +11,9 @@ import random
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from support.tail import Event, Tail, new_tail
-
 from cdc.metrics import DatabaseMetrics
 from cdc.tailer import Source
+from support.tail import Event, Tail, new_tail
 
 Doc: TypeAlias = dict[str, Any]
 

@@ -11,9 +11,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from integration.test_postgres_source import PostgresDriver, followed
 from prometheus_client import CollectorRegistry
-from support.tail import Tail, eventually, new_tail
 
 from broadcaster.demo.postgres import EmbeddedPostgres
 from cdc.errors import PositionLost, SetupError, SourceUnavailable
@@ -25,7 +23,9 @@ from cdc.postgres.requirements import Requirement
 from cdc.postgres.source import PostgresSource
 from cdc.postgres.target import Target
 from cdc.tailer import Stream
+from integration.test_postgres_source import PostgresDriver, followed
 from servers.postgres import Database
+from support.tail import Tail, eventually, new_tail
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update, one
 from psycopg import sql
-from support.tail import Tail, eventually, new_tail
 
 from cdc.event import Reset
 from cdc.metrics import DatabaseMetrics
@@ -19,7 +17,9 @@ from cdc.postgres.connect import SESSION
 from cdc.postgres.source import PostgresSource
 from cdc.postgres.target import Target, table_name
 from cdc.postgres.values import compile_row
+from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update, one
 from servers.postgres import Database, connect
+from support.tail import Tail, eventually, new_tail
 
 TABLE = "CREATE TABLE {} (id bigint PRIMARY KEY, name text, n int)"
 

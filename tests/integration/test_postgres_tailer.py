@@ -7,13 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
-from integration.conformance import folded
-from integration.test_postgres_source import PostgresDriver
-from support.tail import Tail, eventually
-from support.tailer_process import TailerProcess, configuration
 
 from cdc.log.embedded import EmbeddedLog
+from integration.conformance import folded
+from integration.test_postgres_source import PostgresDriver
 from servers.postgres import Database
+from support.tail import Tail, eventually
+from support.tailer_process import TailerProcess, configuration
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers.postgres import EmbeddedPostgres, temporary_database
 
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.predicate import Node
@@ -19,6 +18,7 @@ from broadcaster.query import parse_where
 from broadcaster.snapshot.postgres_conditions import ColumnInfo, PushedDown
 from broadcaster.snapshot.postgres_sql import push_down
 from cdc.postgres.values import PgType, compile_row
+from servers.postgres import EmbeddedPostgres, temporary_database
 
 Rows: TypeAlias = dict[int, tuple[dict[str, Any], Mapping[str, str] | None]]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from support import pgwire
 
 from cdc.event import Batch, Position
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.messages import Value
+from support import pgwire
 
 T1, T2, OTHER = 16_385, 33_410, 40_000
 COLUMNS = [("id", 23), ("name", 25), ("doc", 3802)]

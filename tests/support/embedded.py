@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import log_process
-
 from cdc.event import Batch, Chunk, Position
 from cdc.log import LogReader
+from support import log_process
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from support.memory_log import MemoryLog
 
 from cdc.event import Position, Reset
 from cdc.health import SourceHealth
@@ -18,6 +17,7 @@ from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
 from cdc.tailer import Source
+from support.memory_log import MemoryLog
 
 PATIENCE_S = 60
 

@@ -8,11 +8,11 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
-from support.hub_world import World
 
 from broadcaster.app import App
 from broadcaster.metrics import Metrics
 from cdc.config import parse
+from support.hub_world import World
 
 CONFIG = """
 id: todo-app
@@ -151,7 +151,11 @@ async def test_many_on_one_stream():
     ],
 )  # fmt: skip
 async def test_refusals_are_json_and_say_where(path, status, code, where):
-    async with serving() as server, aiohttp.ClientSession() as session, session.get(server.url + path) as response:
+    async with (
+        serving() as server,
+        aiohttp.ClientSession() as session,
+        session.get(server.url + path) as response,
+    ):
         assert response.status == status
         error = (await response.json())["error"]
         assert (error["code"], error.get("path")) == (code, where)

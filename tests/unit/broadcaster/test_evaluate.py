@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.reference_evaluator import matches
 
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.predicate import FALSE, TRUE
 from broadcaster.query import parse_where
+from support.reference_evaluator import matches
 
 
 def keeps(where: dict[str, Any], row: dict[str, Any], types: dict[str, str] | None = None) -> bool:

@@ -1,9 +1,8 @@
 import asyncio
 
-from support.hub_world import EPOCH, World, event
-
 from broadcaster.errors import RequestError
 from cdc.event import Batch, Position, Reset
+from support.hub_world import EPOCH, World, event
 
 OPEN = {"done": False}
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.postgres_conditions import ColumnInfo
+from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
@@ -79,12 +79,10 @@ class PostgresReader:
         encode = compile_row(table.columns, table.key, types)
         utf8 = conn.info.parameter_status("server_encoding") == "UTF8"
         where = push_down(query.node, {c.name: _column_info(c, types, utf8) for c in table.columns})
-        statement = sql.SQL("DECLARE livetail NO SCROLL CURSOR FOR SELECT {} FROM {} WHERE {}").format(
-            sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
-            sql.Identifier(table.schema, table.name),
-            sql.SQL(where.sql),  # made by push_down: values only as parameters
-        )
-        await conn.execute(statement, where.params)
+        columns = ", ".join(quoted(column.name) for column in table.columns)
+        place = f"{quoted(table.schema)}.{quoted(table.name)}"
+        statement = f"DECLARE livetail NO SCROLL CURSOR FOR SELECT {columns} FROM {place} WHERE {where.sql}"
+        await conn.execute(statement.encode(), where.params)
         rows: dict[bytes, bytes] = {}
         width = range(len(table.columns))
         while True:

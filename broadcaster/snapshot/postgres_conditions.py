@@ -63,7 +63,7 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
 def quoted(name: str) -> str:
-    """A column's name as an identifier, % doubled as placeholders want it."""
+    """A name as an identifier, % doubled as placeholders want it."""
     escaped = name.replace('"', '""').replace("%", "%%")
     return f'"{escaped}"'
 

@@ -1,0 +1,47 @@
+"""The snapshot reader on a real server: whatever names there are, whatever the role is set to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from broadcaster.evaluate import compile_predicate
+from broadcaster.livequery import LiveQuery
+from broadcaster.query import parse_where
+from broadcaster.snapshot.postgres import PostgresReader
+from servers.postgres import Database
+
+ANY_ROWS = 1000
+
+
+@asynccontextmanager
+async def reader_of(url: str, **tables: tuple[str, str]) -> AsyncIterator[PostgresReader]:
+    reader = PostgresReader("pg", url, "no_publication", tables)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+def query(collection: str, where: object) -> LiveQuery:
+    node = parse_where(where)
+    return LiveQuery(collection, "pg", collection, node, compile_predicate(node), 1 << 20)
+
+
+async def rows(reader: PostgresReader, collection: str, where: object) -> list[Any]:
+    snapshot = await reader.read(query(collection, where), ANY_ROWS)
+    return [json.loads(doc) for doc in snapshot.rows.values()]
+
+
+async def test_names_that_sql_and_placeholders_could_stumble_over(postgres_db: Database) -> None:
+    postgres_db.execute(
+        'CREATE SCHEMA "S%s"; CREATE TABLE "S%s"."A""b%" ("Id%" int PRIMARY KEY, "100%%" int, "%s""\n😀" text);'
+        'INSERT INTO "S%s"."A""b%" VALUES (1, 10, $$x$$), (2, 20, $$y$$)'
+    )
+    row = {"Id%": 2, "100%%": 20, '%s"\n😀': "y"}
+    async with reader_of(postgres_db.url, odd=("S%s", 'A"b%')) as reader:
+        for where in ({"Id%": 2}, {"100%%": {"$gt": 10}}, {'%s"\n😀': "y"}, {"Id%": {"$in": [2, 3]}}):
+            assert await rows(reader, "odd", where) == [row]
+        assert len(await rows(reader, "odd", {})) == 2

@@ -156,6 +156,15 @@ async def test_an_unchanged_large_value_is_filled_from_before(driver: PostgresDr
     assert events[1].after == {"id": 1, "name": large, "n": 2}
 
 
+async def test_single_rows_beyond_what_is_read_ahead(newest: PostgresDriver) -> None:
+    """The newest event of a collection is kept until it is known whether it is the last: it must not be waited for."""
+    tail = new_tail()
+    async with tail.running(newest.source):
+        await followed(tail)
+        await newest.execute("INSERT INTO items SELECT i, repeat('x', 12000000), i FROM generate_series(1, 4) i")
+        assert [event.after["n"] for event in await tail.count(4)] == [1, 2, 3, 4]
+
+
 async def test_generated_columns(driver: PostgresDriver) -> None:
     await driver.execute("CREATE TABLE g (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)")
     tail = new_tail()

@@ -8,6 +8,7 @@ const REFUSED_MS = 2000;
 const SPEAK_MS = 4000;
 const FRAMES_KEPT = 60;
 const FRAME_CHARS = 4000;
+const SHORT_CHARS = 200;
 const LATENCIES_KEPT = 40;
 const ANIMATED_CHANGES = 40;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -38,6 +39,7 @@ function complain(text) {
 class Stream {
   #source = null;
   #cursor = "";
+  #arrived = [];
 
   constructor(subscriptions, onEvent, onState) {
     Object.assign(this, {subscriptions, onEvent, onState});
@@ -55,6 +57,7 @@ class Stream {
   close() {
     this.#source?.close();
     this.#source = null;
+    this.#handle();
     this.onState("off", "disconnected");
   }
 
@@ -67,7 +70,13 @@ class Stream {
       return;
     }
     if (message.lastEventId) this.#cursor = message.lastEventId;
-    this.onEvent(name, JSON.parse(message.data));
+    // Handled once all that is here has its time of arrival: drawing one event must not count for the next.
+    if (!this.#arrived.length) setTimeout(() => this.#handle());
+    this.#arrived.push([name, JSON.parse(message.data), Date.now()]);
+  }
+
+  #handle() {
+    for (const [name, data, at] of this.#arrived.splice(0)) this.onEvent(name, data, at);
   }
 }
 
@@ -295,6 +304,12 @@ function inWords(milliseconds) {
   return milliseconds < 1 ? "< 1 ms" : `${milliseconds} ms`;
 }
 
+/** What matters of an event's data, for one line. */
+function inShort(data) {
+  if (!data.changes) return JSON.stringify(data);
+  return data.changes.map(({type, find}) => `${type} ${JSON.stringify(find)}`).join(", ");
+}
+
 /** The side pane: the events as they came. */
 function record(name, data, remark) {
   const item = document.createElement("li");
@@ -309,7 +324,7 @@ function record(name, data, remark) {
   const what = part("span", "what", "");
   what.append(part("b", "", name), part("span", "", id ?? ""), part("span", "ms", remark));
   const summary = document.createElement("summary");
-  summary.append(what, part("span", "json", JSON.stringify(rest).slice(0, 300)));
+  summary.append(what, part("span", "json", inShort(rest).slice(0, SHORT_CHARS)));
   const details = document.createElement("details");
   details.append(summary, part("pre", "", JSON.stringify(rest, null, 1).slice(0, FRAME_CHARS)));
   item.append(details);
@@ -324,12 +339,12 @@ function showState(state, text) {
   $("link").textContent = state === "off" ? "Connect" : "Disconnect";
 }
 
-function receive(name, data) {
+function receive(name, data, at) {
   const list = lists[data.id];
   let remark = "";
   if (name === "diff") {
     if (list.isLive) {
-      const latency = Math.max(0, Date.now() - data.time);
+      const latency = Math.max(0, at - data.time);
       measure(latency);
       remark = inWords(latency);
     } else remark = "replayed";

@@ -56,15 +56,14 @@ class Page:
             raise AssertionError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    async def until(self, script: str) -> Any:
-        """Wait until the expression is true; its value."""
+    async def until(self, script: str) -> None:
+        """Wait until the expression is true in JavaScript's eyes."""
         deadline = time.monotonic() + _WAIT_SECONDS
-        while not (value := await self.evaluate(script)):
+        while not await self.evaluate(f"!!({script})"):
             if time.monotonic() > deadline:
                 text = await self.evaluate("document.body.innerText")
                 raise AssertionError(f"never true: {script}\ncomplaints: {self.complaints}\npage:\n{text}")
             await asyncio.sleep(0.02)
-        return value
 
     async def press(self, key: str) -> None:
         """A key on the keyboard, such as `Enter`."""
@@ -84,13 +83,16 @@ class Page:
     async def resize(self, width: int, height: int) -> None:
         """The viewport, in CSS pixels."""
         await self.command(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
 
-    async def screenshot(self, file: Path) -> None:
+    async def screenshot(self) -> bytes:
         """The viewport as PNG."""
-        answer = await self.command("Page.captureScreenshot", format="png")
-        file.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode((await self.command("Page.captureScreenshot", format="png"))["data"])
 
     async def read(self) -> None:
         """Take what the browser says, until it is gone."""
@@ -112,9 +114,7 @@ class Page:
 @contextlib.asynccontextmanager
 async def open_page(url: str, profile: Path) -> AsyncIterator[Page]:
     """The page at `url` in a browser of its own; profile: an empty folder for the browser."""
-    assert PROGRAM is not None
-    with (profile / "chromium.log").open("wb") as log:
-        process = subprocess.Popen([PROGRAM, *_FLAGS, f"--user-data-dir={profile}"], stdout=log, stderr=log)
+    process = await asyncio.to_thread(_start, profile)
     try:
         port = await _port(process, profile)
         async with aiohttp.ClientSession() as session:
@@ -134,6 +134,12 @@ async def open_page(url: str, profile: Path) -> AsyncIterator[Page]:
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)
+
+
+def _start(profile: Path) -> subprocess.Popen[bytes]:
+    assert PROGRAM is not None
+    with (profile / "chromium.log").open("wb") as log:
+        return subprocess.Popen([PROGRAM, *_FLAGS, f"--user-data-dir={profile}"], stdout=log, stderr=log)
 
 
 async def _port(process: subprocess.Popen[bytes], profile: Path) -> int:

@@ -69,8 +69,8 @@ def test_a_lock_that_is_a_link_is_not_followed(temporary):
 def test_a_new_folder_that_another_demo_takes_for_abandoned_is_not_used(temporary, monkeypatch):
     real, taken = os.open, []
 
-    def open_and_lose_once(path, flags, mode=0o777):
-        file = real(path, flags, mode)
+    def open_and_lose_once(path, flags, mode=0o777, **options):
+        file = real(path, flags, mode, **options)
         if not taken:
             taken.append(real(path, os.O_RDWR))
             fcntl.flock(taken[0], fcntl.LOCK_EX)

@@ -82,10 +82,10 @@ class Process:
             )
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL. Raises TimeoutExpired where it does not die, as under a debugger."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        self._process.wait(STOP_SECONDS)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.reference_evaluator import matches
 from tables import BY_NAME, Row
 
 from broadcaster.client_stream import LiveQuery
+from support.reference_evaluator import matches
 
 Key = tuple[Any, ...]
 

@@ -18,7 +18,6 @@ from history import Bounds, History, Key, Moment, RowImage, Transaction, View
 from players import Subscriber, Tamper, Writer
 from processes import Line, Process, running, write_config
 from statements import Script
-from support.reference_evaluator import matches
 from tables import BY_NAME, SCHEMA, TABLES, decode_image
 from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe
 
@@ -26,6 +25,7 @@ from broadcaster.client import Client
 from broadcaster.client_stream import LiveQuery
 from broadcaster.demo.postgres import EmbeddedPostgres
 from servers.postgres import connect
+from support.reference_evaluator import matches
 
 QUIET_SECONDS = 40.0
 _COMMITS = """

@@ -161,7 +161,9 @@ async def test_single_rows_beyond_what_is_read_ahead(newest: PostgresDriver) -> 
     tail = new_tail()
     async with tail.running(newest.source):
         await followed(tail)
-        await newest.execute("INSERT INTO items SELECT i, repeat('x', 12000000), i FROM generate_series(1, 4) i")
+        await newest.execute(
+            "INSERT INTO items SELECT i, repeat('x', 12000000), i FROM generate_series(1, 4) i"
+        )
         assert [event.after["n"] for event in await tail.count(4)] == [1, 2, 3, 4]
 
 

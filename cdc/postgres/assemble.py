@@ -135,6 +135,14 @@ class Assembler:
         """Bytes of event values not yet taken."""
         return self._transaction.size + sum(complete.size for complete in self._complete)
 
+    @property
+    def has_records(self) -> bool:
+        """Whether `take` would give records now. Pending bytes alone do not say so: of an open transaction the newest
+        event of each collection, however large, waits for what follows."""
+        return bool(self._complete) or (
+            self._transaction.size > self._max_part and self._transaction.has_part
+        )
+
     def shape(self, collection: str) -> str | None:
         """The collection's shape as the stream knows it, see `memory.shape_of`; None before it was ever seen."""
         return self._memory.shape(collection)

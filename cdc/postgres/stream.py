@@ -95,9 +95,9 @@ class PostgresStream:
             if isinstance(self._failure, ProtocolError):
                 raise self._failure
             batch = self._next_batch()
-            if self._paused:
-                self._resume()  # without a batch too: what is pending may be single events that wait for what follows
             if batch is not None:
+                if self._paused:
+                    self._resume()
                 return batch
             if self._failure is not None:
                 raise self._failure
@@ -164,7 +164,7 @@ class PostgresStream:
             self._changed.set()
         if dry is None:
             self._ended()
-        elif self._assembler.pending_bytes > MAX_PENDING:
+        elif self._assembler.pending_bytes > MAX_PENDING and self._assembler.has_records:
             self._paused = True
             self._stop_reading()
         elif not dry:

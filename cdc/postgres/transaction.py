@@ -70,6 +70,11 @@ class Transaction:
         collection.newest = len(self.records)
         self.records.append((collection.name, key, event))
 
+    @property
+    def has_part(self) -> bool:
+        """Whether `take_part` would give any."""
+        return len(self.records) > sum(collection.newest >= 0 for collection in self._touched)
+
     def take_part(self, now_ms: int) -> list[Record]:
         """The events so far but the newest of each collection, which stay: whether it is the last is not known yet.
 

@@ -303,6 +303,23 @@ def test_a_message_outside_any_transaction_means_nothing(server: Server) -> None
 # --- parts of large transactions
 
 
+def test_a_single_large_event_is_not_there_to_be_taken() -> None:
+    """The stream must not stop reading for it: its commit, or what comes before that, would never be read."""
+    server = Server(max_part_bytes=10)
+    server.introduce()
+    server.begin(pgwire.insert(T1, text(1, "a", DOC)))
+    server.send(pgwire.insert(T2, text(1, "a", DOC)))
+    assert server.assembler.pending_bytes > 10
+    assert not server.assembler.has_records
+    assert server.assembler.take() is None
+    server.send(pgwire.insert(T1, text(2, "a", DOC)))
+    assert server.assembler.has_records
+    assert len(events(server.assembler.take())) == 1
+    assert not server.assembler.has_records
+    server.commit()
+    assert server.assembler.has_records
+
+
 def test_a_large_transaction_comes_in_parts() -> None:
     server = Server(max_part_bytes=4_000)
     server.introduce()

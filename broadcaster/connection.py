@@ -72,8 +72,8 @@ class Connection:
         """Queue an event; nothing is sent before `flush`."""
         self._frames.append((event, data))
 
-    def flush(self, *, with_cursor: bool = True) -> None:
-        """Send what was pushed; the last event carries the cursor.
+    def flush(self, *, with_cursor: bool = True, asked: bool = False) -> None:
+        """Send what was pushed; the last event carries the cursor. `asked`: see `Outbox.send`.
 
         Where a `reset` or an `error` broke in on a transaction, a `progress` carries the cursor that its diffs lack.
         """
@@ -88,7 +88,7 @@ class Connection:
         out = [frame(event, data) for event, data in frames]
         out.append(frame(*last, self.cursor() if with_cursor else None))
         frames.clear()
-        self.outbox.send(b"".join(out))
+        self.outbox.send(b"".join(out), asked=asked)
 
     def progress(self) -> None:
         """Tell where the stream stands; also the heartbeat."""
@@ -112,7 +112,7 @@ class Connection:
         """Send the result in parts, no faster than the client reads."""
         for part in initial_frames(subscription.id_json, docs, frame_bytes):
             self._metrics.frames([(b"initial", part)])
-            self.outbox.send(part)
+            self.outbox.send(part, asked=True)
             await self.outbox.drain()
 
     def go_live(self, subscription: Subscription, ready: bytes) -> None:

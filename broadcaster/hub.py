@@ -30,6 +30,7 @@ _PROGRESS_PATIENCE = 10.0
 _NUDGE_AFTER = 0.02
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
+_DRAIN_BYTES = 1 << 16
 _RESTART_SECONDS = 1.0
 """A subscription starts over no more often than this, however often it has to."""
 
@@ -197,7 +198,7 @@ class Hub:
             await feed.boundary()
             if subscription.stale is None:
                 connection.go_live(subscription, ready_data(subscription, count))
-                connection.flush()
+                connection.flush(asked=True)
                 return
             connection.reset(subscription, subscription.stale)
             self._metrics.resets.labels(subscription.stale).inc()
@@ -330,7 +331,7 @@ class Hub:
                 feed.detach(subscription)
                 connection.uncover(subscription)
                 over.append((subscription, subscription.stale))
-        connection.flush()
+        connection.flush(asked=True)
         return over
 
 
@@ -377,7 +378,9 @@ class _Replay:
                         for query, outcome in done.outcomes:
                             self._send(self._by_query[query.key], outcome)
                         self._connection.replaying(self._feed.database, done.last)
-                        self._connection.flush()
+                        self._connection.flush(asked=True)
+                        if self._connection.outbox.unsent > _DRAIN_BYTES:
+                            await self._connection.outbox.drain()
                     self._place = chunk.end
                 await self._connection.outbox.drain()
         finally:

@@ -14,6 +14,8 @@ class Outbox:
     """Writes to the connection's transport directly; the response's own writer only serves for flow control.
 
     limit: bytes that may wait unsent; beyond it the connection is aborted and the client resumes from its cursor.
+    What the client asked for (a row of an initial result, a replayed transaction) may be larger than that: it waits
+    beside the limit, else no attempt of even the fastest reader would ever get it.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._pending: list[bytes] = []
         self._size = 0
+        self._allowance = 0
         self.closed = asyncio.Event()
 
     @property
@@ -40,10 +43,15 @@ class Outbox:
         """Bytes not yet taken by the kernel."""
         return self._size + self._transport.get_write_buffer_size()
 
-    def send(self, payload: bytes) -> None:
-        """Queue bytes for the end of this tick; dropped if the connection is closed (the cursor covers them)."""
+    def send(self, payload: bytes, *, asked: bool = False) -> None:
+        """Queue bytes for the end of this tick; dropped if the connection is closed (the cursor covers them).
+
+        asked: they do not count against the limit until the reader has caught up.
+        """
         if self.closed.is_set():
             return
+        if asked:
+            self._allowance += len(payload)
         if not self._pending:
             self._loop.call_soon(self.flush)
         self._pending.append(payload)
@@ -60,7 +68,10 @@ class Outbox:
             self.closed.set()
             return
         self._transport.write(chunked(payload) if self._is_chunked else payload)
-        if self._transport.get_write_buffer_size() > self._limit:
+        waiting = self._transport.get_write_buffer_size()
+        if waiting <= self._limit:
+            self._allowance = 0
+        elif waiting > self._limit + self._allowance:
             self.closed.set()
             self._on_evict()
             self._transport.abort()
@@ -71,6 +82,8 @@ class Outbox:
         if self.closed.is_set():
             raise ConnectionResetError
         await self._writer.drain()
+        if not self._pending:
+            self._allowance = 0
 
     def close(self) -> None:
         """No more is written; whoever waits on `closed` goes on."""

@@ -60,7 +60,7 @@ class FakeOutbox:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def send(self, payload: bytes) -> None:
+    def send(self, payload: bytes, *, asked: bool = False) -> None:
         self.sent += payload
 
     async def drain(self) -> None:

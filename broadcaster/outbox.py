@@ -81,7 +81,10 @@ class Outbox:
         self.flush()
         if self.closed.is_set():
             raise ConnectionResetError
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise ConnectionResetError from error
         if not self._pending:
             self._allowance = 0
 

@@ -38,6 +38,8 @@ class Writer:
 
     async def drain(self) -> None:
         while self._transport.waiting:
+            if self._transport.aborted:
+                raise ConnectionError("Connection lost")  # what aiohttp says of a peer's RST
             await asyncio.sleep(0)
 
 
@@ -92,3 +94,12 @@ async def test_nor_does_it_outlast_a_reader_who_reads_along(outbox: Outbox, tran
     outbox.send(b"x" * LIMIT)
     outbox.flush()
     assert transport.aborted
+
+
+async def test_a_reader_that_goes_while_it_is_waited_for(outbox: Outbox, transport: Transport) -> None:
+    outbox.send(b"x", asked=True)
+    draining = asyncio.create_task(outbox.drain())
+    await asyncio.sleep(0)
+    transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await draining

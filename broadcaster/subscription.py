@@ -30,7 +30,8 @@ class Phase(Enum):
 
 class Overlay:
     """Changes by key, last wins, to lay over a snapshot. `cleared`: the collection was emptied meanwhile, so
-    nothing of the snapshot stands. `broken`: it does not hold all changes, and the snapshot must be read again."""
+    nothing of the snapshot stands. `broken`: it does not hold all changes, and the snapshot must be read again;
+    until then nothing more is kept."""
 
     __slots__ = ("_limit", "_rows", "_size", "broken", "cleared")
 
@@ -51,12 +52,15 @@ class Overlay:
         self.add_deltas(outcome.deltas)
 
     def add_deltas(self, deltas: Iterable[Delta]) -> None:
+        if self.broken:
+            return
         for _, key, doc in deltas:
             previous = self._rows.pop(key, b"")
             self._rows[key] = doc
             self._size += len(key) + len(doc or b"") - len(previous or b"")
         if self._size > self._limit:
             self.broken = True
+            self._rows.clear()
 
     def over(self, rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """The rows (key → doc) with these changes made."""

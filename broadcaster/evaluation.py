@@ -44,6 +44,7 @@ class Evaluation:
         queries = self._by_collection[query.collection]
         del queries[query.key]
         self._touched.pop(query, None)
+        query.clear()
         if not queries:
             del self._by_collection[query.collection]
 

@@ -79,9 +79,10 @@ class LiveQuery:
         self.test = test
         self.subscriptions: set[Subscription] = set()
         self._limit = limit
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget what the open transaction did so far."""
         self._deltas: list[Delta] = []
         self._size = 0
         self._truncated = self._uncertain = self._overflow = False
@@ -90,7 +91,7 @@ class LiveQuery:
         """Judge both images of a change of this query's collection; True if the result may have changed."""
         test, op, types = self.test, change.op, change.types
         if op == "t":
-            self._clear()
+            self.clear()
             self._truncated = True
             return True
         is_in = change.after is not None and test(change.after_row, types)
@@ -135,7 +136,7 @@ class LiveQuery:
             b",".join([_encode(*delta) for delta in self._deltas]),
         )
         outcome = Outcome(self._deltas, suffix, part.time, self._truncated, self._uncertain, self._overflow)
-        self._clear()
+        self.clear()
         return outcome
 
 

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 PRUNE_AT = 50_000
 """Transactions after which those that are visible meanwhile should be forgotten (some 6 MiB)."""
 
+MOST = 200_000
+"""Transactions that are kept where the database cannot be asked what is visible. Half of them are forgotten then, the
+oldest: taken for visible, since so many have followed."""
+
 
 class Recent:
     """Transactions by id, with the offsets of their first and last entry, oldest first."""
@@ -24,6 +28,8 @@ class Recent:
 
     def add(self, tx: str, first: int, last: int) -> None:
         self._transactions.append((tx, first, last))
+        if len(self._transactions) > MOST:
+            self._transactions = self._transactions[-MOST // 2 :]
 
     def until(self, place: int) -> Past:
         """Those up to offset `place`, for a snapshot that is read from now on. What is forgotten meanwhile, since a

@@ -1,4 +1,4 @@
-from broadcaster.recent import Recent
+from broadcaster.recent import MOST, Recent
 
 
 def test_unseen_are_those_that_a_snapshot_does_not_show_before_a_place():
@@ -27,3 +27,11 @@ def test_what_is_forgotten_is_still_known_to_a_snapshot_that_was_begun_before():
     recent.add("8", 3, 3)
     assert past.unseen(lambda _: False) == [(1, 2)]
     assert recent.until(9).unseen(lambda _: False) == [(3, 3)]
+
+
+def test_without_a_database_to_ask_the_oldest_are_forgotten():
+    recent = Recent()
+    for number in range(3 * MOST):
+        recent.add("7", number, number)
+        assert len(recent) <= MOST
+    assert recent.until(3 * MOST).unseen(lambda _: False)[-1] == (3 * MOST - 1, 3 * MOST - 1)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 _POLL_SECONDS = 0.01
+_QUIET_LOOKS = 50
 _LOOK_BACK = 100_000
 """Offsets before the end that are read at start for the ids of transactions that a snapshot might not show yet."""
 
@@ -106,9 +107,9 @@ class Feed:
         while not self._boundary.is_set():
             await self._boundary.wait()
 
-    async def reach(self, place: int) -> None:
-        """Wait until the feed stands at or after an offset that the log has, at a boundary."""
-        while self.place < place:
+    async def reach(self, epoch: str, place: int) -> None:
+        """Wait until the feed stands at or after an offset that the log has, at a boundary, or the epoch is over."""
+        while self.place < place and self.epoch == epoch:
             await asyncio.sleep(_POLL_SECONDS)
             await self.boundary()
 
@@ -162,7 +163,14 @@ class Feed:
 
     async def _open(self, after: int | None) -> tuple[LogReader, int | None]:
         """A reader at `after`, or at the end after a look back at the newest transactions."""
-        while (state := await self.log.state()) is None:  # noqa: ASYNC110 - another process makes it
+        looks = 0
+        while (state := await self.log.state()) is None:
+            looks += 1
+            if looks == _QUIET_LOOKS:
+                log.warning(
+                    "%s: there is no event log yet; waiting for a tailer to begin it (with the same --log-dir)",
+                    self.database,
+                )
             await asyncio.sleep(0.1)
         if after is None:
             await self._look_back(max(state.oldest, state.newest - _LOOK_BACK), state.newest)

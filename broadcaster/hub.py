@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _PROGRESS_PATIENCE = 10.0
 _NUDGE_AFTER = 0.02
+_BOUNDARY_PATIENCE = 5.0
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
 _DRAIN_BYTES = 1 << 16
@@ -170,7 +171,7 @@ class Hub:
         connection, feed = subscription.connection, self.feeds[subscription.live_query.database]
         delay, complained = _RETRY_FIRST, False
         while True:
-            await feed.boundary()
+            await self._boundary(connection, feed, [subscription])
             subscription.begin_overlay()
             feed.attach(subscription)
             try:
@@ -203,6 +204,23 @@ class Hub:
             connection.reset(subscription, subscription.stale)
             self._metrics.resets.labels(subscription.stale).inc()
             delay = await self._back_off(delay)
+
+    async def _boundary(
+        self, connection: Connection, feed: Feed, subscriptions: Sequence[Subscription]
+    ) -> None:
+        """`Feed.boundary`; tells the client where that takes long, as without a log or with one that cannot be read."""
+        try:
+            async with asyncio.timeout(_BOUNDARY_PATIENCE):
+                await feed.boundary()
+        except TimeoutError:
+            for subscription in subscriptions:
+                connection.error(
+                    subscription,
+                    RequestError(
+                        "not_ready", f"the event log of `{feed.database}` is not there; waiting for it"
+                    ),
+                )
+            await feed.boundary()
 
     async def _back_off(self, delay: float) -> float:
         await asyncio.sleep(random.uniform(delay / 2, delay))
@@ -241,7 +259,8 @@ class Hub:
     async def _unseen(
         self, feed: Feed, query: LiveQuery, snapshot: Snapshot, past: Past, start: int
     ) -> Overlay:
-        """What transactions before the overlay's start did that the snapshot does not show."""
+        """What transactions before the overlay's start did that the snapshot does not show. Raises RequestError where
+        the log does not tell."""
         overlay = Overlay(self._limits.hold_bytes)
         ranges = past.unseen(snapshot.shows)
         if ranges:
@@ -250,17 +269,25 @@ class Hub:
             evaluation = Evaluation()
             evaluation.add(alone)
             place = ranges[0][0] - 1
-            reader = await feed.log.reader(place, {query.collection})
             try:
-                while place < start:
-                    for chunk in await reader.read():
-                        for done in evaluation.run(chunk):
-                            if done.last in unseen:
-                                for _, outcome in done.outcomes:
-                                    overlay.add(outcome)
-                        place = chunk.end
-            finally:
-                await reader.close()
+                reader = await feed.log.reader(place, {query.collection})
+                try:
+                    while place < start:
+                        for chunk in await reader.read():
+                            for done in evaluation.run(chunk):
+                                if done.last in unseen:
+                                    for _, outcome in done.outcomes:
+                                        overlay.add(outcome)
+                            place = chunk.end
+                finally:
+                    await reader.close()
+            except (CursorExpired, EpochChanged, LogError) as error:
+                log.warning(
+                    "%s: the log's recent past is needed and cannot be read: %s", feed.database, error
+                )
+                raise RequestError(
+                    "not_ready", f"the event log of `{feed.database}` cannot be read now; waiting for it"
+                ) from error
         feed.recent.prune(snapshot.shows)
         return overlay
 
@@ -295,14 +322,18 @@ class Hub:
         place: tuple[str, int] | None,
     ) -> list[tuple[Subscription, str | None]]:
         """Replay what followed the cursor. Returns the subscriptions that must start over, and why."""
-        await feed.boundary()
+        await self._boundary(connection, feed, subscriptions)
         if place is None or place[0] != feed.epoch:
             return [(s, "epoch_changed") for s in subscriptions]
-        state = await feed.log.state()
+        try:
+            state = await feed.log.state()
+        except LogError as error:
+            log.error("%s: cannot tell whether a cursor is right, starting over: %s", feed.database, error)
+            return [(s, "log_unreadable") for s in subscriptions]
         await feed.boundary()
         if state is None or place[1] > max(state.newest, feed.place):
             return [(s, "cursor_invalid") for s in subscriptions]
-        await feed.reach(place[1])
+        await feed.reach(*place)
         if place[0] != feed.epoch:
             return [(s, "epoch_changed") for s in subscriptions]
         for subscription in subscriptions:

@@ -1,6 +1,9 @@
 import asyncio
 
+from broadcaster import hub
 from broadcaster.errors import RequestError
+from broadcaster.sse import cursor_prefix, cursor_text
+from cdc.errors import LogError
 from cdc.event import Batch, Position, Reset
 from support.hub_world import EPOCH, World, event
 
@@ -47,7 +50,7 @@ async def test_a_transaction_that_the_log_shows_before_the_read_does():
         await world.commit(("c", None, row(1)))
         hidden = await world.commit(("c", None, row(2)), ("u", row(1), row(1, True)), seen=False)
         await world.commit(("c", None, row(3)))
-        await world.feed.reach(4)
+        await world.feed.reach(world.feed.epoch, 4)
         world.reader.hidden = {str(hidden)}
         client = world.connect(q=OPEN)
         await client.until(1, "ready")
@@ -57,7 +60,7 @@ async def test_a_transaction_that_the_log_shows_before_the_read_does():
 async def test_of_two_snapshots_the_older_one_finishes_last():
     async with World() as world:
         hidden = await world.commit(("c", None, row(1)), seen=False)
-        await world.feed.reach(1)
+        await world.feed.reach(world.feed.epoch, 1)
         world.reader.hidden = {str(hidden)}
         go_on = asyncio.Event()
         world.reader.before_answer = go_on.wait
@@ -105,7 +108,7 @@ async def test_what_comes_while_the_initial_result_is_sent_follows_it():
         client.outbox.gate.clear()
         await client.until(1, "initial")
         await world.commit(("u", row(1), row(1, title="later")))
-        await world.feed.reach(2)
+        await world.feed.reach(world.feed.epoch, 2)
         client.outbox.gate.set()
         await client.until(1, "diff")
         assert client.events == ["initial", "ready", "diff"]
@@ -328,7 +331,7 @@ async def test_progress_carries_the_cursor_on():
         await client.until(1, "ready")
         before = client.cursor
         await world.commit(("c", None, row(1, True)))
-        await world.feed.reach(1)
+        await world.feed.reach(world.feed.epoch, 1)
         client.connection.progress()
         assert client.cursor != before
         again = world.connect(client.cursor, q=OPEN)
@@ -357,3 +360,53 @@ async def test_a_reset_amid_a_transaction_does_not_cost_the_others_their_cursor(
         again = world.connect(client.frames[at + 2][2], few={"done": True}, many=OPEN)
         await again.until(2, "ready")
         assert "diff" not in again.events
+
+
+async def test_a_log_that_is_not_there_yet_is_told(monkeypatch):
+    monkeypatch.setattr(hub, "_BOUNDARY_PATIENCE", 0.01)
+    world = World()
+    running = asyncio.create_task(world.hub.run())
+    fresh = world.connect(q=OPEN)
+    covered = fresh.connection.subscriptions["q"].digest
+    resumed = world.connect(cursor_text(cursor_prefix({"pg": "earlier"}, [covered]), [1]).decode(), q=OPEN)
+    for client in (fresh, resumed):
+        await client.until(1, "error")
+        assert client.frames[-1][1]["code"] == "not_ready"
+        assert client.frames[-1][1]["id"] == "q"
+    writer = await world.log.writer()
+    await writer.append(Batch([], Position(EPOCH, 0), 0))
+    for client in (fresh, resumed):
+        await client.until(1, "ready")
+    assert resumed.events == ["error", "reset", "initial", "ready"]
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_a_past_that_cannot_be_read_is_waited_for(monkeypatch):
+    async with World() as world:
+        hidden = await world.commit(("c", None, row(1)), seen=False)
+        await world.feed.reach(world.feed.epoch, 1)
+        world.reader.hidden = {str(hidden)}
+        reader = world.log.reader
+
+        async def unreadable(*arguments):
+            monkeypatch.setattr(world.log, "reader", reader)
+            raise LogError("too many open files")
+
+        monkeypatch.setattr(world.log, "reader", unreadable)
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert client.events == ["error", "initial", "ready"]
+        assert client.frames[0][1]["code"] == "not_ready"
+        assert list(client.rows().values()) == [row(1)]
+
+
+async def test_a_place_that_an_ended_epoch_had_is_not_waited_for():
+    async with World() as world:
+        epoch = world.feed.epoch
+        waiting = asyncio.create_task(world.feed.reach(epoch, 5))
+        await asyncio.sleep(0)
+        await world.writer.start_over(Position(EPOCH, 0))
+        async with asyncio.timeout(5):
+            await waiting
+        assert world.feed.epoch != epoch

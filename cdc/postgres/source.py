@@ -127,8 +127,11 @@ class PostgresSource:
             collection = self._target.tables.get((need.schema, need.table))
             if collection is None:
                 return RelationInfo(None)
-            table = await catalog.table_by_id(session, need.relid, self._target.publication)
-            types = await catalog.types_of(session, need.type_oids)
+            try:
+                table = await catalog.table_by_id(session, need.relid, self._target.publication)
+                types = await catalog.types_of(session, need.type_oids)
+            except psycopg.Error as error:
+                raise unavailable(self._target.conn, error) from error
             if table is None:  # dropped since
                 return RelationInfo(collection, types=types)
             return RelationInfo(collection, table.key, table.partitioned, types)

@@ -254,6 +254,27 @@ async def test_columns_change_midstream(driver: PostgresDriver) -> None:
     assert set(tail.resets) == {Reset("items", "columns_changed")}
 
 
+async def test_the_database_goes_while_a_relation_is_looked_up(
+    newest: PostgresDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = catalog.types_of
+
+    async def gone(conn: catalog.Connection, oids: Any) -> Any:
+        monkeypatch.setattr(catalog, "types_of", lookup)
+        await newest.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return await lookup(conn, oids)
+
+    tail = new_tail()
+    async with tail.running(newest.source):
+        await followed(tail)
+        monkeypatch.setattr(catalog, "types_of", gone)
+        await newest.execute("INSERT INTO items VALUES (1, 'a', 1)")
+        await tail.count(1)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -69,13 +69,15 @@ class Bell:
         self._rung = asyncio.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._address: str | None = None
-        folder = bell_folder(path)
-        address = str(folder / uuid4().hex[:12])
-        with suppress(OSError):
-            _make_private(folder)
-            self._socket.bind(address)
-            self._address = address
-            self._loop.add_reader(self._socket, self._drain)
+        self._folder = bell_folder(path)
+        address = str(self._folder / uuid4().hex[:12])
+        for _ in range(2):  # the last other reader may just remove the folder
+            with suppress(OSError):
+                _make_private(self._folder)
+                self._socket.bind(address)
+                self._address = address
+                self._loop.add_reader(self._socket, self._drain)
+                break
 
     def _drain(self) -> None:
         self._rung.set()
@@ -98,5 +100,6 @@ class Bell:
             self._loop.remove_reader(self._socket)
             with suppress(OSError):
                 os.unlink(self._address)
+                os.rmdir(self._folder)  # fails while others are in it
             self._address = None
         self._socket.close()

@@ -28,11 +28,12 @@ class Initial:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The result stands. resumed: all changes since the cursor were sent, there is no `Initial`; count: rows of the
-    initial result, None where none was sent."""
+    initial result, None where none was sent; key: the names of the primary key's fields, if the server told them."""
 
     id: str
     count: int | None = None
     resumed: bool = False
+    key: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class _Ready(msgspec.Struct):
     id: str
     count: int | None = None
     resumed: bool = False
+    key: tuple[str, ...] | None = None
 
 
 class _Change(msgspec.Struct):
@@ -147,7 +149,7 @@ def parse_frame(event: Event) -> Frame | None:
         case _Initial():
             return Initial(data.id, [_row(doc) for doc in data.docs])
         case _Ready():
-            return Ready(data.id, data.count, data.resumed)
+            return Ready(data.id, data.count, data.resumed, data.key)
         case _Diff():
             return Diff(data.id, data.time, data.tx, [_change(change) for change in data.changes])
         case _Reset():

@@ -27,7 +27,7 @@ class Change:
 
 
 class Rows:
-    """Rows by primary key. Only a change names the key's fields: until then a row is its own key."""
+    """Rows by primary key. Until `ready` or a change names the key's fields, a row is its own key."""
 
     def __init__(self, docs: Iterable[Row] = (), fields: tuple[str, ...] | None = None) -> None:
         self._fields = fields
@@ -38,11 +38,15 @@ class Rows:
         """All rows, in the order in which they came."""
         return list(self._rows.values())
 
-    def apply(self, change: RowChange) -> None:
-        """Make one change; the first one tells which fields are the key."""
+    def learn(self, fields: tuple[str, ...]) -> None:
+        """These fields are the key."""
         if self._fields is None:
-            self._fields = tuple(change.find)
+            self._fields = fields
             self._rows = {self._key(doc): doc for doc in self._rows.values()}
+
+    def apply(self, change: RowChange) -> None:
+        """Make one change."""
+        self.learn(tuple(change.find))
         if change.doc is None:
             self._rows.pop(self._key(change.find), None)
         else:
@@ -89,6 +93,8 @@ class Result:
             case Initial():
                 self._initial = frame.docs
             case Ready(resumed=False):
+                if frame.key:
+                    self._rows.learn(frame.key)
                 return self._loaded()
             case Diff():
                 for change in frame.changes:

@@ -138,8 +138,11 @@ class Connection:
 
 
 def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
-    """The data of a `ready` event. count: rows of the initial result; None where none were sent."""
+    """The data of a `ready` event. count: rows of the initial result; None where none were sent. It names the key's
+    fields where it is known, so that the client can tell rows apart before the first change does."""
     what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
     if resumed:
         what = b'"resumed":true'
+    if subscription.key:
+        what += b',"key":' + msgspec.json.encode(subscription.key)
     return b'{"id":%b,%b,"indexed":false}' % (subscription.id_json, what)

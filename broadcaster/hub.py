@@ -240,6 +240,7 @@ class Hub:
         past = feed.recent.until(start)
         with self._metrics.snapshot_seconds.time():
             snapshot = await self._readers[query.database].read(query, self._limits.initial_rows)
+            subscription.key = snapshot.key
             if feed.source_epoch is not None and snapshot.epoch != feed.source_epoch:
                 raise RequestError(
                     "database_unavailable",

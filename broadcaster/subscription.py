@@ -8,7 +8,7 @@ Then it is LIVE.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,8 @@ class Overlay:
 
 
 class Subscription:
-    """A live query under the client's own id, on one connection."""
+    """A live query under the client's own id, on one connection. `key`: the names of the primary key's fields, as far as
+    a snapshot told them."""
 
     __slots__ = (
         "_hold_limit",
@@ -85,6 +86,7 @@ class Subscription:
         "id",
         "id_json",
         "joined",
+        "key",
         "live_query",
         "overlay",
         "phase",
@@ -111,6 +113,7 @@ class Subscription:
         self.digest = digest(subscription_id, live_query.key)
         self.phase = Phase.NEW
         self._hold_limit = hold_limit
+        self.key: Sequence[str] = ()
         self.overlay = Overlay(hold_limit)
         self.target: int | None = None
         self.joined: asyncio.Future[None] | None = None

@@ -70,7 +70,7 @@ class PostgresReader:
                     raise self._no_table(schema, name)
                 rows = await self._rows(conn, table, query, max_rows)
                 order = await end_of_log(conn)
-            return Snapshot(rows, epoch, order, shows)
+            return Snapshot(rows, epoch, order, shows, table.key)
 
     async def _rows(
         self, conn: psycopg.AsyncConnection[Any], table: Table, query: LiveQuery, max_rows: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,12 +17,14 @@ class Snapshot:
     epoch, order: as in `Position`; everything that the read saw committed below `order`.
     shows: whether the read saw what a transaction did, by its id as in the events. A log can show a commit before
         other sessions see it, so the overlay must add earlier transactions that the read does not show.
+    key: the names of the primary key's fields.
     """
 
     rows: Mapping[bytes, bytes]
     epoch: str
     order: int
     shows: Callable[[str], bool]
+    key: Sequence[str]
 
 
 class SnapshotReader(Protocol):

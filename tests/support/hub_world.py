@@ -99,7 +99,7 @@ class FakeReader:
         hidden = frozenset(self.hidden)
         if self.before_answer is not None:
             await self.before_answer()
-        return Snapshot(rows, EPOCH, self.order, lambda tx: tx not in hidden)
+        return Snapshot(rows, EPOCH, self.order, lambda tx: tx not in hidden, ("id",))
 
     async def shows(self) -> Callable[[str], bool]:
         hidden = frozenset(self.hidden)

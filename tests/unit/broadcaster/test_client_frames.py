@@ -23,6 +23,9 @@ def test_frames_as_the_protocol_has_them() -> None:
         "q1", [{"id": 1}, {"id": 9007199254740993}]
     )
     assert parse_frame(Event("ready", '{"id":"q1","count":2,"indexed":true}')) == Ready("q1", 2)
+    assert parse_frame(Event("ready", '{"id":"q1","count":2,"key":["a","b"]}')) == Ready(
+        "q1", 2, key=("a", "b")
+    )
     assert parse_frame(Event("ready", '{"id":"q1","resumed":true}')) == Ready("q1", resumed=True)
     assert parse_frame(
         Event(

@@ -106,3 +106,15 @@ def test_rows_with_numbers_that_floats_cannot_hold() -> None:
     result = Result()
     result.take(frame)
     assert [change.type for change in result.take(Ready("q1", 1))] == ["initial"]
+
+
+def test_the_key_is_known_before_the_first_change():
+    result = Result()
+    result.take(Initial("q1", [{"id": 1, "n": 1}]))
+    result.take(Ready("q1", 1, key=("id",)))
+    result.take(Reset("q1", "truncated"))
+    result.take(Initial("q1", [{"id": 1, "n": 2}]))
+    assert shown(result.take(Ready("q1", 1, key=("id",)))) == [
+        ("reset", {}, None),
+        ("update", {"id": 1}, {"id": 1, "n": 2}),
+    ]

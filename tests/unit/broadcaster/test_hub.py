@@ -20,7 +20,7 @@ async def test_initial_ready_then_diffs_in_one_frame_a_transaction():
         client = world.connect(q=OPEN)
         await client.until(1, "ready")
         assert client.frames[0] == ("initial", {"id": "q", "docs": [row(1)]}, None)
-        assert client.frames[1][1] == {"id": "q", "count": 1, "indexed": False}
+        assert client.frames[1][1] == {"id": "q", "count": 1, "key": ["id"], "indexed": False}
         await world.commit(("u", row(1), row(1, True)), ("u", row(2, True), row(2)), ("c", None, row(3)))
         await client.until(1, "diff")
         _, data, cursor = client.frames[2]

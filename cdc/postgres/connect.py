@@ -1,4 +1,5 @@
-"""Connections to Postgres, with the session settings under which its text output means what `values` says."""
+"""Connections to Postgres, with the session settings under which its text output means what `values` says, whatever
+the role's or the database's own settings are."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ SESSION: Final = {
     "bytea_output": "hex",
     "extra_float_digits": "3",
     "lc_monetary": "C",
+    "row_security": "off",  # a policy would hide rows of a read that the stream has: rather an error
+    "idle_session_timeout": "0",
 }
 CONNECT_TIMEOUT: Final = 10
 KEEPALIVE: Final = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}

@@ -37,6 +37,7 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class TableFacts:
     """A wanted table. `relid` is None if there is none of that name, then `near` are the nearest names.
+    `late_key`: its primary key is DEFERRABLE; `row_security`: policies hide rows of it from us.
     `not_full`: those of its partitions and itself, as (schema, table), whose replica identity is not FULL.
     `leaves`: of a partitioned table each leaf's OID, the number of its file, and whether that holds anything."""
 
@@ -46,10 +47,12 @@ class TableFacts:
     kind: str = ""
     persistence: str = ""
     has_key: bool = False
+    late_key: bool = False
     may_select: bool = False
     owned: bool = False
     inherited: bool = False
     foreign_parts: bool = False
+    row_security: bool = False
     not_full: tuple[Name, ...] = ()
     leaves: tuple[tuple[int, int, bool], ...] = ()
     near: tuple[str, ...] = ()
@@ -108,10 +111,12 @@ SELECT current_setting('server_version_num')::int, current_setting('wal_level'),
 _TABLES: Final = """
 SELECT w.schema, w.name, c.oid::int8, c.relkind::text, c.relpersistence::text,
        EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid),
+       EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate),
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
        pg_has_role(c.relowner, 'USAGE'),
        c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhparent = c.oid),
        EXISTS (SELECT 1 FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid AND f.relkind = 'f'),
+       row_security_active(c.oid),
        coalesce((SELECT jsonb_agg(jsonb_build_array(m.nspname, l.relname) ORDER BY m.nspname, l.relname)
                    FROM pg_class l JOIN pg_namespace m ON m.oid = l.relnamespace
                   WHERE l.relreplident <> 'f' AND l.relkind IN ('r', 'p')

@@ -167,6 +167,13 @@ def _table(target: Target, server: Server, table: TableFacts) -> Iterator[Requir
         "has none; rows cannot be told apart without it",
         f"ALTER TABLE {quoted} ADD PRIMARY KEY (…);  -- name the column or columns that identify a row",
     )
+    if table.late_key:
+        yield Requirement(
+            f"{name}: primary key",
+            False,
+            "is DEFERRABLE: rows may share a key for a moment, and what becomes of which cannot be told then",
+            f"ALTER TABLE {quoted} DROP CONSTRAINT …, ADD PRIMARY KEY (…);  -- the same, without DEFERRABLE",
+        )
     schema, role = identifier(table.schema), identifier(server.role)
     yield _need(
         f"{name}: SELECT",
@@ -175,6 +182,13 @@ def _table(target: Target, server: Server, table: TableFacts) -> Iterator[Requir
         f"role {server.role} may not read it",
         f"GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON {quoted} TO {role};",
     )
+    if table.row_security:
+        yield Requirement(
+            f"{name}: row security",
+            False,
+            f"hides rows from role {server.role} which the log nevertheless tells of",
+            f"ALTER ROLE {role} BYPASSRLS;",
+        )
     yield _need(
         f"{name}: replica identity",
         not table.not_full,

@@ -122,6 +122,27 @@ async def test_every_bad_table_is_named_at_once(driver: PostgresDriver) -> None:
     assert "table public.items" not in message
 
 
+async def test_keys_and_policies_that_would_make_the_stream_differ_from_reads(driver: PostgresDriver) -> None:
+    role = f"ruled_{driver.name}"
+    await driver.execute(
+        f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD 'x'",
+        f"GRANT SELECT ON items, others TO {role}",
+        "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE others DROP CONSTRAINT others_pkey, ADD PRIMARY KEY (id) DEFERRABLE",
+    )
+    try:
+        await open_and_close(driver.target("items"))  # the owner is not subject to the policies
+        message = str(await refused(replace(driver.target(), conn=_as(driver.url, role, "x"))))
+        assert f'ALTER ROLE "{role}" BYPASSRLS;' in message
+        assert "public.others: primary key: is DEFERRABLE" in message
+        await driver.execute(f"ALTER ROLE {role} BYPASSRLS")
+        assert "row security" not in str(
+            await refused(replace(driver.target(), conn=_as(driver.url, role, "x")))
+        )
+    finally:
+        await driver.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
 async def test_a_role_without_rights_gets_every_grant(driver: PostgresDriver) -> None:
     role = f"poor_{driver.name}"
     await driver.execute(

@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psycopg
+import pytest
+
+from broadcaster.errors import RequestError
 from broadcaster.evaluate import compile_predicate
 from broadcaster.livequery import LiveQuery
 from broadcaster.query import parse_where
 from broadcaster.snapshot.postgres import PostgresReader
-from servers.postgres import Database
+from servers.postgres import Database, connect
+from support.tail import eventually
 
 ANY_ROWS = 1000
 
@@ -45,3 +50,36 @@ async def test_names_that_sql_and_placeholders_could_stumble_over(postgres_db: D
         for where in ({"Id%": 2}, {"100%%": {"$gt": 10}}, {'%s"\n😀': "y"}, {"Id%": {"$in": [2, 3]}}):
             assert await rows(reader, "odd", where) == [row]
         assert len(await rows(reader, "odd", {})) == 2
+
+
+async def test_a_policy_hides_no_rows_in_silence(postgres_db: Database) -> None:
+    role = f"ruled_{postgres_db.name}"
+    postgres_db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);"
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY one ON t USING (id = 1);"
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON t TO {role}"
+    )
+    try:
+        url = psycopg.conninfo.make_conninfo(postgres_db.url, user=role, password="x")
+        async with reader_of(url, t=("public", "t")) as reader:
+            with pytest.raises(RequestError, match="row-level security"):
+                await rows(reader, "t", {})
+    finally:
+        postgres_db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_connection_may_be_idle_for_long(postgres_db: Database) -> None:
+    postgres_db.execute(f"ALTER DATABASE {postgres_db.name} SET idle_session_timeout = '10ms'")
+    async with reader_of(postgres_db.url) as reader:
+        await reader.shows()
+        other = await connect(postgres_db.url)
+
+        async def has_timed_out() -> bool:
+            pids = postgres_db.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE pid = %s", other.info.backend_pid
+            )
+            return not pids
+
+        await eventually(has_timed_out)
+        await reader.shows()
+        await other.close()

@@ -57,6 +57,19 @@ def test_all_met_needs_no_fix() -> None:
     assert slot_requirement(TARGET, FACTS).ok
 
 
+def test_a_key_that_rows_may_share_for_a_moment() -> None:
+    requirement = only(replace(FACTS, tables=[replace(TABLE, late_key=True)]))
+    assert requirement.name == "table public.t: primary key"
+    assert "DEFERRABLE" in requirement.detail
+    assert not requirement.automatic
+
+
+def test_rows_that_policies_hide() -> None:
+    requirement = only(replace(FACTS, tables=[replace(TABLE, row_security=True)]))
+    assert requirement.fix == 'ALTER ROLE "u" BYPASSRLS;'
+    assert not requirement.automatic
+
+
 @pytest.mark.parametrize(
     ("server", "name", "fix"),
     [

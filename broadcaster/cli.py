@@ -10,34 +10,10 @@ from pathlib import Path
 
 import click
 
-from cdc import VERSION
+from cdc import VERSION, options
 from cdc.__main__ import main as cdc_command
-from cdc.address import Address
 
-_config = click.option(
-    "-c",
-    "--config",
-    "file",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The project's YAML file.",
-)
-_log_dir = click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the embedded event log is. [default: .livetail/<project> beside the file]",
-)
-_verbose = click.option("-v", "--verbose", is_flag=True, help="Log details.")
-_reset = click.option(
-    "--reset-position",
-    is_flag=True,
-    help="Where the database's log was lost: go on from now. All live queries start over.",
-)
-
-
-_listen = click.option(
-    "--listen", type=Address(), default="127.0.0.1:4122", show_default=True, help="Address to serve on."
-)
+_listen = options.listen("127.0.0.1:4122", "the API, health and metrics")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +36,7 @@ main.add_command(cdc_command, "cdc")
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the demo's Postgres keeps its data. [default: a temporary folder]",
 )
-@_verbose
+@options.verbose
 def demo(listen: tuple[str, int], data_dir: Path | None, *, verbose: bool) -> None:
     """Play with live queries on an embedded Postgres, on a page of its own."""
     from broadcaster.demo.demo import run_demo
@@ -70,11 +46,11 @@ def demo(listen: tuple[str, int], data_dir: Path | None, *, verbose: bool) -> No
 
 
 @main.command()
-@_config
+@options.config_file
 @_listen
-@_log_dir
-@_reset
-@_verbose
+@options.log_dir
+@options.reset_position
+@options.verbose
 def dev(
     file: Path, listen: tuple[str, int], log_dir: Path | None, *, reset_position: bool, verbose: bool
 ) -> None:
@@ -101,10 +77,10 @@ def dev(
 
 
 @main.command()
-@_config
+@options.config_file
 @_listen
-@_log_dir
-@_verbose
+@options.log_dir
+@options.verbose
 def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, verbose: bool) -> None:
     """Serve live queries from the event log (also `python -m broadcaster`)."""
     from prometheus_client import CollectorRegistry
@@ -119,7 +95,7 @@ def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, ve
 
 
 @main.command()
-@_config
+@options.config_file
 def check(file: Path) -> None:
     """Tell for every requirement of every database whether it is met, or the statement that mends it."""
     from cdc.errors import ConfigError, LivetailError
@@ -156,8 +132,8 @@ def check(file: Path) -> None:
 
 
 @main.command()
-@_config
-@_log_dir
+@options.config_file
+@options.log_dir
 @click.argument("database", metavar="DB")
 @click.argument("collection")
 @click.option("--from", "start", type=int, metavar="OFFSET", help="First offset. [default: the oldest kept]")

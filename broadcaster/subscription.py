@@ -74,8 +74,10 @@ class Overlay:
 
 
 class Subscription:
-    """A live query under the client's own id, on one connection. `key`: the names of the primary key's fields, as far as
-    a snapshot told them."""
+    """A live query under the client's own id, on one connection.
+
+    key: the names of the primary key's fields; empty until a snapshot told them.
+    """
 
     __slots__ = (
         "_hold_limit",

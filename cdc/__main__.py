@@ -6,39 +6,18 @@ from pathlib import Path
 
 import click
 
-from cdc.address import Address
+from cdc import options
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The project's YAML file.",
-)
+@options.config_file
 @click.option(
     "--db", "databases", multiple=True, metavar="ALIAS", help="Tail only this database (repeatable)."
 )
-@click.option(
-    "--listen",
-    type=Address(),
-    default="127.0.0.1:4123",
-    show_default=True,
-    help="Address of health and metrics.",
-)
-@click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the embedded event log is. [default: .livetail/<project> beside the file]",
-)
-@click.option(
-    "--reset-position",
-    is_flag=True,
-    help="Where the database's log was lost: go on from now. All live queries start over.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Log details.")
+@options.listen("127.0.0.1:4123", "health and metrics")
+@options.log_dir
+@options.reset_position
+@options.verbose
 def main(
     file: Path,
     databases: tuple[str, ...],

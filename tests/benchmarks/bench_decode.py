@@ -16,12 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from support import pgwire
-
 from cdc.event import Position
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.messages import Delete, Insert, Relation, Update, Value
 from cdc.postgres.pgoutput import XLogData, decode, decode_frame
+from support import pgwire
 
 ROWS_PER_TRANSACTION = 500
 TRANSACTIONS = 120

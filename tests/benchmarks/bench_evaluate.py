@@ -10,10 +10,9 @@ import timeit
 from collections.abc import Callable
 from typing import Any
 
-from support.reference_evaluator import matches
-
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.query import parse_where
+from support.reference_evaluator import matches
 
 ROW: dict[str, Any] = {
     "id": "t1",

@@ -96,7 +96,16 @@ def main() -> None:
         (folder / "bench.yaml").write_text(CONFIG.format(url=server.url))
         address = "127.0.0.1:4933"
         process = subprocess.Popen(
-            [sys.executable, "-m", "broadcaster.cli", "dev", "-c", folder / "bench.yaml", "--listen", address],
+            [
+                sys.executable,
+                "-m",
+                "broadcaster.cli",
+                "dev",
+                "-c",
+                folder / "bench.yaml",
+                "--listen",
+                address,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ,
@@ -112,7 +121,9 @@ def main() -> None:
             process.wait()
     for name, values in (("livetail", ours), ("NOTIFY", notify)):
         cuts = statistics.quantiles(values, n=100)
-        print(f"{name:10} p50 {cuts[49] * 1e3:6.2f} ms   p99 {cuts[98] * 1e3:6.2f} ms   ({len(values)} commits)")
+        print(
+            f"{name:10} p50 {cuts[49] * 1e3:6.2f} ms   p99 {cuts[98] * 1e3:6.2f} ms   ({len(values)} commits)"
+        )
     print(f"ratio of medians: {statistics.median(ours) / statistics.median(notify):.2f}")
 
 

@@ -12,8 +12,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import pgwire
-from support.assembling import NOW_MS, T1
 
 from cdc.errors import ProtocolError
 from cdc.event import Batch, Position
@@ -23,6 +21,8 @@ from cdc.postgres.messages import UNCHANGED, Value
 from cdc.postgres.pgoutput import decode, decode_frame
 from cdc.postgres.rowcode import RowFunctions
 from cdc.postgres.values import compile_row
+from support import pgwire
+from support.assembling import NOW_MS, T1
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 JSON = st.recursive(

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.reference_evaluator import matches
 
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.predicate import FALSE, TRUE, all_of, any_of, canonical, conjunction, fields, negate
 from broadcaster.query import parse_where
+from support.reference_evaluator import matches
 
 SAFE = 2**53 - 1
 NUMBERS = st.sampled_from(

@@ -51,7 +51,9 @@ async def stage(directory: str, megabytes: int) -> None:
     log = EmbeddedLog(directory, "db")
     writer = await log.writer()
     for part in range(megabytes):
-        records: list[Record] = [("c", b"%d/%d" % (part, index), random.randbytes(1000)) for index in range(1000)]
+        records: list[Record] = [
+            ("c", b"%d/%d" % (part, index), random.randbytes(1000)) for index in range(1000)
+        ]
         await writer.append(Batch(records, None, 1))
     await writer.append(Batch([], Position("p", 1), 1))
     # Not ru_maxrss, which a process inherits from the one that started it.
@@ -68,7 +70,9 @@ async def fill(directory: str, megabytes: int) -> None:
     try:
         while True:
             order += 1
-            await writer.append(Batch([("c", b"%d" % order, random.randbytes(100_000))], Position("p", order), 1))
+            await writer.append(
+                Batch([("c", b"%d" % order, random.randbytes(100_000))], Position("p", order), 1)
+            )
     except LogError as error:
         print(error, flush=True)
     assert writer.position == Position("p", order - 1), writer.position

@@ -1,6 +1,6 @@
 """How fast pgoutput becomes finished events, offline on one core, beside a plain decoder in the same run.
 
-    PYTHONPATH=.:tests python tests/benchmarks/bench_decode.py
+    make bench BENCH=decode
 
 The table is (id text, name text, n int4, ok bool, ts timestamptz, doc jsonb of 125 bytes), REPLICA IDENTITY FULL, in
 transactions of 500 rows. Ours ends with records in a Batch, envelope included; the plain one with a dict per event

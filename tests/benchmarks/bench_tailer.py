@@ -1,6 +1,6 @@
 """The tailer's drain rate: a backlog on a real Postgres into the embedded log, by `python -m cdc` as users run it.
 
-    python -m tests.benchmarks.bench_tailer [--major 18] [--rows 150000] [--per-transaction 500] [--runs 3]
+    make bench BENCH=tailer
 
 Inserts and as many updates of a six-column table with REPLICA IDENTITY FULL, jsonb of about 125 bytes. Each run reads
 the same backlog through a copy of one slot into a fresh log. Beside it, in the same run, pg_recvlogical into /dev/null:
@@ -22,7 +22,7 @@ import psycopg
 from broadcaster.demo.installs import installations
 from broadcaster.demo.postgres import EmbeddedPostgres
 from cdc.log.embedded import EmbeddedLog
-from tests.support.tailer_process import TailerProcess, configuration
+from support.tailer_process import TailerProcess, configuration
 
 SETTINGS = {
     "fsync": "off",

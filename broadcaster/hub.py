@@ -1,7 +1,4 @@
-"""Subscribes: hold the stream, read the snapshot, lay one over the other, go live; or replay what a cursor missed.
-
-Architecture, idea 2: snapshot and stream meet at a position.
-"""
+"""Brings subscriptions to life: from a snapshot (`join`), or from where a cursor stands (`replay`)."""
 
 from __future__ import annotations
 
@@ -13,25 +10,22 @@ from typing import Any
 
 from broadcaster.connection import Connection, ready_data
 from broadcaster.errors import RequestError
-from broadcaster.evaluation import Evaluation
 from broadcaster.feed import Feed
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.join import Join
 from broadcaster.metrics import Metrics
-from broadcaster.recent import PRUNE_AT, Past
-from broadcaster.snapshot.reader import Snapshot, SnapshotReader
+from broadcaster.recent import PRUNE_AT
+from broadcaster.replay import Replay
+from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.sse import Cursor
-from broadcaster.subscription import Overlay, Subscription
+from broadcaster.subscription import Subscription
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
 log = logging.getLogger(__name__)
 
-_PROGRESS_PATIENCE = 10.0
-_NUDGE_AFTER = 0.02
 _BOUNDARY_PATIENCE = 5.0
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
-_DRAIN_BYTES = 1 << 16
 _RESTART_SECONDS = 1.0
 """A subscription starts over no more often than this, however often it has to."""
 
@@ -53,6 +47,7 @@ class Hub:
         self._readers = readers
         self._limits = limits
         self._metrics = metrics
+        self._joins = {alias: Join(feed, readers[alias], limits, metrics) for alias, feed in feeds.items()}
         self.complaints: dict[str, str | None] = dict.fromkeys(feeds, "not asked yet")
         self._tasks: dict[Connection, set[asyncio.Task[None]]] = {}
 
@@ -176,7 +171,7 @@ class Hub:
             feed.attach(subscription)
             try:
                 if not subscription.skip_initial:
-                    rows = await self._rows(subscription, feed)
+                    rows = await self._joins[feed.database].rows(subscription)
                     if rows is None:
                         delay = await self._back_off(delay)
                         continue
@@ -231,88 +226,6 @@ class Hub:
         self.feeds[subscription.live_query.database].detach(subscription)
         subscription.connection.error(subscription, error)
 
-    async def _rows(self, subscription: Subscription, feed: Feed) -> dict[bytes, bytes] | None:
-        """The result at a position that the feed has reached; from then on frames are held.
-
-        None if the stream did not let a consistent result come about; worth another try.
-        """
-        query, start = subscription.live_query, feed.place
-        past = feed.recent.until(start)
-        with self._metrics.snapshot_seconds.time():
-            snapshot = await self._readers[query.database].read(query, self._limits.initial_rows)
-            subscription.key = snapshot.key
-            if feed.source_epoch is not None and snapshot.epoch != feed.source_epoch:
-                raise RequestError(
-                    "database_unavailable",
-                    f"`{query.database}` is another server than the one that is tailed",
-                )
-            earlier = await self._unseen(feed, query, snapshot, past, start)
-            await self._join(subscription, feed, snapshot)
-        if subscription.overlay.broken or earlier.broken:
-            return None
-        rows = subscription.overlay.over(earlier.over(snapshot.rows))
-        if len(rows) > self._limits.initial_rows:
-            raise RequestError(
-                "result_too_large", f"the result has more than {self._limits.initial_rows} rows (initialRows)"
-            )
-        return rows
-
-    async def _unseen(
-        self, feed: Feed, query: LiveQuery, snapshot: Snapshot, past: Past, start: int
-    ) -> Overlay:
-        """What transactions before the overlay's start did that the snapshot does not show. Raises RequestError where
-        the log does not tell."""
-        overlay = Overlay(self._limits.hold_bytes)
-        ranges = past.unseen(snapshot.shows)
-        if ranges:
-            unseen = {last for _, last in ranges}
-            alone = feed.evaluator_of(query.key, query.collection, query.node)
-            evaluation = Evaluation()
-            evaluation.add(alone)
-            place = ranges[0][0] - 1
-            try:
-                reader = await feed.log.reader(place, {query.collection})
-                try:
-                    while place < start:
-                        for chunk in await reader.read():
-                            for done in evaluation.run(chunk):
-                                if done.last in unseen:
-                                    for _, outcome in done.outcomes:
-                                        overlay.add(outcome)
-                            place = chunk.end
-                finally:
-                    await reader.close()
-            except (CursorExpired, EpochChanged, LogError) as error:
-                log.warning(
-                    "%s: the log's recent past is needed and cannot be read: %s", feed.database, error
-                )
-                raise RequestError(
-                    "not_ready", f"the event log of `{feed.database}` cannot be read now; waiting for it"
-                ) from error
-        feed.recent.prune(snapshot.shows)
-        return overlay
-
-    async def _join(self, subscription: Subscription, feed: Feed, snapshot: Snapshot) -> None:
-        """Wait until the feed has reached the snapshot's position, nudging the database where nothing moves."""
-        joining = asyncio.ensure_future(feed.join(subscription, snapshot.order))
-        try:
-            for patience in (_NUDGE_AFTER, _PROGRESS_PATIENCE):
-                done, _ = await asyncio.wait({joining}, timeout=patience)
-                if done:
-                    break
-                if patience == _NUDGE_AFTER:
-                    await self._readers[feed.database].nudge()
-                else:
-                    subscription.connection.error(
-                        subscription,
-                        RequestError(
-                            "not_ready", f"the tailer of `{feed.database}` has not caught up; waiting for it"
-                        ),
-                    )
-            await joining
-        finally:
-            joining.cancel()
-
     # -- replay -----------------------------------------------------------------------------------------------
 
     async def _resume(
@@ -343,7 +256,7 @@ class Hub:
             connection.cover(subscription)
         connection.replaying(feed.database, place[1])
         try:
-            await _Replay(connection, feed, subscriptions, place[1], self._limits.replay_bytes).run()
+            await Replay(connection, feed, subscriptions, place[1], self._limits.replay_bytes).run()
         except (CursorExpired, EpochChanged) as error:
             reason = "cursor_expired" if isinstance(error, CursorExpired) else "epoch_changed"
             for subscription in subscriptions:
@@ -365,76 +278,3 @@ class Hub:
                 over.append((subscription, subscription.stale))
         connection.flush(asked=True)
         return over
-
-
-class _Replay:
-    """Reads a feed's log from a cursor's place to where the feed stood at the start, and sends what it finds."""
-
-    def __init__(
-        self, connection: Connection, feed: Feed, subscriptions: list[Subscription], place: int, limit: int
-    ) -> None:
-        self._connection = connection
-        self._feed = feed
-        self._place = place
-        self._end = feed.place
-        self._limit = limit
-        self._evaluation = Evaluation()
-        self._by_query: dict[str, list[Subscription]] = {}
-        for subscription in subscriptions:
-            query = subscription.live_query
-            if query.key not in self._by_query:
-                self._by_query[query.key] = []
-                self._evaluation.add(feed.evaluator_of(query.key, query.collection, query.node))
-            self._by_query[query.key].append(subscription)
-        self._collections = frozenset(s.live_query.collection for s in subscriptions)
-
-    async def run(self) -> None:
-        """Raises CursorExpired, EpochChanged, LogError; subscriptions that cannot be served are made stale."""
-        if self._place >= self._end:
-            self._place = max(self._place, self._end)
-            return
-        reader = await self._feed.log.reader(self._place, self._collections)
-        size = 0
-        try:
-            while self._place < self._end:
-                for chunk in await reader.read():
-                    size += sum(len(value or b"") for _, _, _, value in chunk.entries)
-                    if size > self._limit:
-                        self._lose_all("too_far_behind")
-                        return
-                    for reset in chunk.resets:
-                        self._lose_all(reset.reason, reset.collection)
-                    for done in self._evaluation.run(chunk):
-                        if done.last > self._end:
-                            return
-                        for query, outcome in done.outcomes:
-                            self._send(self._by_query[query.key], outcome)
-                        self._connection.replaying(self._feed.database, done.last)
-                        self._connection.flush(asked=True)
-                        if self._connection.outbox.unsent > _DRAIN_BYTES:
-                            await self._connection.outbox.drain()
-                    self._place = chunk.end
-                await self._connection.outbox.drain()
-        finally:
-            await reader.close()
-
-    def _send(self, subscriptions: list[Subscription], outcome: Outcome) -> None:
-        reason = outcome.reset_reason or ("truncated" if outcome.truncated else None)
-        for subscription in subscriptions:
-            if subscription.stale is not None:
-                continue
-            if reason is not None:
-                self._lose(subscription, reason)
-            else:
-                self._connection.push(b"diff", subscription.diff(outcome))
-
-    def _lose(self, subscription: Subscription, reason: str) -> None:
-        """Cursors sent from here on must not cover what is not replayed."""
-        subscription.make_stale(reason)
-        self._connection.uncover(subscription)
-
-    def _lose_all(self, reason: str, collection: str | None = None) -> None:
-        for subscriptions in self._by_query.values():
-            for subscription in subscriptions:
-                if collection in (None, subscription.live_query.collection):
-                    self._lose(subscription, reason)

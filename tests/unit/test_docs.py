@@ -24,6 +24,7 @@ READMES = [ROOT / "README.md", ROOT / "cdc" / "README.md", ROOT / "broadcaster" 
 RESETTING = [
     "broadcaster/feed.py",
     "broadcaster/hub.py",
+    "broadcaster/replay.py",
     "broadcaster/livequery.py",
     "broadcaster/subscription.py",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -28,6 +29,11 @@ from broadcaster.subscription import Subscription
 from cdc.config import Config
 
 log = logging.getLogger(__name__)
+
+_http_log = logging.getLogger(f"{__name__}.http")
+_http_log.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -79,10 +85,12 @@ class App:
         return app
 
     def runner(self, app: web.Application) -> web.AppRunner:
-        """The application's runner, with the limits that aiohttp itself enforces."""
+        """The application's runner, with the limits that aiohttp itself enforces. What is no HTTP is refused, and not
+        worth a traceback that shows what was sent."""
         return web.AppRunner(
             app,
             access_log=None,
+            logger=_http_log,
             handler_cancellation=True,
             shutdown_timeout=2,
             max_line_size=_MAX_LINE_BYTES,

@@ -238,6 +238,24 @@ async def test_http_1_0_is_not_chunked():
         writer.close()
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"garbage\r\n\r\n",
+        b"GET /?where=" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01" + b"\0" * 60,
+    ],
+)
+async def test_what_is_no_http_is_refused_without_a_traceback(request_bytes, caplog):
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(request_bytes)
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).split(maxsplit=1)[1] == b"400 Bad Request\r\n"
+        writer.close()
+    assert not caplog.records
+
+
 async def test_head_is_not_a_stream():
     async with serving() as server, aiohttp.ClientSession() as session:
         async with session.head(f"{server.url}{BASE}/pg/todos") as response:

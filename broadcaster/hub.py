@@ -70,9 +70,10 @@ class Hub:
                 if len(feed.recent) > PRUNE_AT:
                     feed.recent.prune(shows)
             except RequestError as error:
+                why = str(error.__cause__ or error)
                 if complaint is None:
-                    log.warning("%s: %s; live queries wait for it", feed.database, error)
-                complaint = str(error)
+                    log.warning("%s: %s; live queries wait for it", feed.database, why)
+                complaint = why
             self.complaints[feed.database] = complaint
             await asyncio.sleep(_WATCH_SECONDS)
 

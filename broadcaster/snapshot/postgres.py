@@ -20,7 +20,7 @@ from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import LivetailError, SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
-from cdc.postgres.connect import connect
+from cdc.postgres.connect import connect, unavailable
 from cdc.postgres.facts import end_of_log
 from cdc.postgres.values import PgType, compile_row
 
@@ -49,7 +49,7 @@ class PostgresReader:
         self._tables = tables
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._idle: list[psycopg.AsyncConnection[Any]] = []
-        self._epoch: str | None = None
+        self._complaint = ""
 
     async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
         """See `SnapshotReader.read`. One REPEATABLE READ transaction under an ACCESS SHARE lock, which keeps out
@@ -120,6 +120,9 @@ class PostgresReader:
         while self._idle:
             await self._idle.pop().close()
 
+    def _unavailable(self) -> RequestError:
+        return RequestError("database_unavailable", f"`{self._database}` cannot be asked now; waiting for it")
+
     def _no_table(self, schema: str, name: str) -> RequestError:
         return RequestError("unknown_collection", f"`{self._database}` has no table {schema}.{name} now")
 
@@ -128,7 +131,8 @@ class PostgresReader:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """One of the connections; given back if still usable. Database errors become `database_unavailable`."""
+        """One of the connections; given back if still usable. Database errors become `database_unavailable`: where
+        the database is and what it said is for the operator, and stands in the cause and in the log."""
         async with self._room:
             conn: psycopg.AsyncConnection[Any] | None = None
             try:
@@ -141,14 +145,15 @@ class PostgresReader:
                         self._conn, statement_timeout=_STATEMENT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT
                     )
                 yield conn
+                self._complaint = ""
             except SourceUnavailable as error:
-                raise RequestError("database_unavailable", str(error)) from error
+                raise self._unavailable() from error
             except psycopg.Error as error:
-                if isinstance(error, psycopg.errors.InsufficientPrivilege):
-                    log.error("%s: %s", self._database, str(error).strip())
-                raise RequestError(
-                    "database_unavailable", f"`{self._database}` could not answer: {_first_line(error)}"
-                ) from error
+                why = unavailable(self._conn, error)
+                if str(why) != self._complaint:
+                    self._complaint = str(why)
+                    log.warning("%s: cannot read: %s", self._database, why)
+                raise self._unavailable() from why
             except LivetailError:
                 raise
             finally:
@@ -175,7 +180,3 @@ async def _value(conn: psycopg.AsyncConnection[Any], statement: str) -> Any:
     row = await (await conn.execute(statement.encode())).fetchone()
     assert row is not None
     return row[0]
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

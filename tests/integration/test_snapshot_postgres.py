@@ -62,8 +62,9 @@ async def test_a_policy_hides_no_rows_in_silence(postgres_db: Database) -> None:
     try:
         url = psycopg.conninfo.make_conninfo(postgres_db.url, user=role, password="x")
         async with reader_of(url, t=("public", "t")) as reader:
-            with pytest.raises(RequestError, match="row-level security"):
+            with pytest.raises(RequestError) as refused:
                 await rows(reader, "t", {})
+            assert "row-level security" in str(refused.value.__cause__)
     finally:
         postgres_db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -83,3 +84,25 @@ async def test_a_connection_may_be_idle_for_long(postgres_db: Database) -> None:
         await eventually(has_timed_out)
         await reader.shows()
         await other.close()
+
+
+@pytest.mark.parametrize("port", [1, None])
+async def test_clients_are_not_told_where_the_database_is(
+    postgres_db: Database, port: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator is: in the cause, which /readyz and the log show."""
+    role = f"poor_{postgres_db.name}"
+    postgres_db.execute(f"CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        port = port or postgres_db.server.port
+        url = psycopg.conninfo.make_conninfo(postgres_db.url, user=role, password="secret", port=port)
+        async with reader_of(url, t=("public", "t")) as reader:
+            with pytest.raises(RequestError) as refused:
+                await rows(reader, "t", {})
+        assert refused.value.code == "database_unavailable"
+        assert "127.0.0.1" not in refused.value.message
+        assert "permission" not in refused.value.message
+        assert f"127.0.0.1:{port}/{postgres_db.name} as user {role}: " in str(refused.value.__cause__)
+        assert "secret" not in str(refused.value.__cause__) + caplog.text
+    finally:
+        postgres_db.execute(f"DROP ROLE {role}")

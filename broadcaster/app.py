@@ -32,7 +32,11 @@ log = logging.getLogger(__name__)
 
 _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.addFilter(
-    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    lambda record: (
+        not (
+            record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, web.RequestPayloadError))
+        )
+    )
 )
 
 _STREAM_HEADERS = {
@@ -112,7 +116,11 @@ class App:
         return await self._stream(request, wanted, request.query.get("cursor", cursor))
 
     async def _post_many(self, request: web.Request) -> web.StreamResponse:
-        wanted, cursor = requests.many(await request.read())
+        try:
+            body = await request.read()
+        except web.RequestPayloadError:
+            raise RequestError("bad_request", "the body is not in its Content-Encoding") from None
+        wanted, cursor = requests.many(body)
         return await self._stream(request, wanted, cursor)
 
     async def _stream(

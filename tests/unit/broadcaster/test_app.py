@@ -256,6 +256,15 @@ async def test_what_is_no_http_is_refused_without_a_traceback(request_bytes, cap
     assert not caplog.records
 
 
+async def test_a_body_that_does_not_unpack_is_refused_without_a_traceback(caplog):
+    async with serving() as server, aiohttp.ClientSession() as session:
+        headers = {"Content-Encoding": "gzip"}
+        async with session.post(f"{server.url}{BASE}", data=b"plain", headers=headers) as response:
+            assert response.status == 400
+            assert (await response.json())["error"]["code"] == "bad_request"
+    assert not caplog.records
+
+
 async def test_head_is_not_a_stream():
     async with serving() as server, aiohttp.ClientSession() as session:
         async with session.head(f"{server.url}{BASE}/pg/todos") as response:

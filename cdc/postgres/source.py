@@ -75,13 +75,21 @@ class PostgresSource:
         except BaseException:
             await replication.close()
             raise
-        watch = Watch(self._target, session, stream, self._metrics)
+        watch = Watch(self._target, session, stream, self._metrics, outcome.facts.tables)
         joined = outcome.joined if after is not None else frozenset()
         return Following(stream, asyncio.create_task(watch.run(self._watch_every, joined)), session)
 
     def _require(self, outcome: setup.Outcome, after: Position | None) -> None:
-        """Raise SetupError for all that is left to an operator; a slot that a position depends on is another matter."""
+        """Raise SetupError for all that is left to an operator; a slot that a position depends on is another matter.
+
+        A table that is not there does not keep the others from being followed: the watch tells of it and waits for it.
+        """
         left = list(outcome.unmet)
+        missing = {
+            f"table {table.schema}.{table.name}" for table in outcome.facts.tables if table.relid is None
+        }
+        if len(missing) < len(outcome.facts.tables) and all(each.name in missing for each in left):
+            left = []
         slot_needed = slot_requirement(self._target, outcome.facts)
         in_doubt = after is None or (outcome.facts.slot is not None and outcome.facts.slot.invalid is None)
         if in_doubt and not slot_needed.ok and not slot_needed.automatic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import psycopg
 
@@ -14,13 +14,14 @@ from cdc.metrics import DatabaseMetrics
 from cdc.postgres import catalog, setup
 from cdc.postgres import facts as ask
 from cdc.postgres.connect import unavailable
-from cdc.postgres.facts import Connection, Name, Slot
+from cdc.postgres.facts import Connection, Name, Slot, TableFacts
 from cdc.postgres.memory import shape_of
 from cdc.postgres.requirements import explain
 from cdc.postgres.stream import Announcement, PostgresStream
 from cdc.postgres.target import Target
 
 _log = logging.getLogger(__name__)
+_FAILED_LOOKS: Final = 3
 Leaves: TypeAlias = dict[int, tuple[int, bool]]
 """By OID: the number of the partition's file, and whether it holds anything."""
 
@@ -38,24 +39,35 @@ class Watch:
         session: Connection,
         stream: PostgresStream,
         metrics: DatabaseMetrics,
+        tables: Sequence[TableFacts],
     ) -> None:
+        """tables: as they were when the stream began."""
         self._target = target
         self._session = session
         self._stream = stream
         self._metrics = metrics
-        self._relids: dict[Name, int | None] = {}
-        self._leaves: dict[Name, Leaves] = {}
+        self._relids = {(table.schema, table.name): table.relid for table in tables}
+        self._leaves = {(table.schema, table.name): _leaves(table) for table in tables}
+        self._untold = {name for name, relid in self._relids.items() if relid is None}
         self._shapes: dict[str, str] = {}
         self._said: dict[str, str] = {}
 
     async def run(self, every: float, joined: frozenset[Name]) -> None:
         """Look now and every `every` seconds. `joined`: tables that set-up has just put into the publication of a
-        stream that was there before. A failure ends the stream."""
+        stream that was there before. A failure ends the stream; but a table may be dropped while it is looked at,
+        which the next look will see as what it is."""
+        failed = 0
         try:
             while True:
-                await self._look(joined)
+                try:
+                    await self._look(joined)
+                    joined, failed = frozenset(), 0
+                except psycopg.Error as error:
+                    failed += 1
+                    if self._session.closed or failed == _FAILED_LOOKS:
+                        raise
+                    _log.debug("%s: a look at the catalog failed: %s", self._target.alias, error)
                 await asyncio.sleep(every)
-                joined = frozenset()
         except psycopg.Error as error:
             self._stream.fail(unavailable(self._target.conn, error))
         except Exception as error:
@@ -70,7 +82,7 @@ class Watch:
             name = (table.schema, table.name)
             collection = self._target.tables[name]
             reason = self._what_happened(name, table.relid, joined)
-            if self._partitions_changed(name, table.leaves):
+            if self._partitions_changed(name, _leaves(table)):
                 reason = reason or "partitions_changed"
             if reason:
                 found.append((Reset(collection, reason), _always))
@@ -85,20 +97,21 @@ class Watch:
             self._look_at_slot(outcome.facts.slot)
 
     def _what_happened(self, name: Name, relid: int | None, joined: frozenset[Name]) -> str:
-        known = self._relids.get(name, relid)
-        self._relids[name] = relid
+        known, self._relids[name] = self._relids[name], relid
         if relid is None:
-            return "table_dropped" if known is not None else ""
+            dropped_before = (
+                name in self._untold and self._stream.shape(self._target.tables[name]) is not None
+            )
+            self._untold.discard(name)
+            return "table_dropped" if known is not None or dropped_before else ""
         if relid != known:
             return "table_recreated"
         return "table_republished" if name in joined else ""
 
-    def _partitions_changed(self, name: Name, leaves: Sequence[tuple[int, int, bool]]) -> bool:
+    def _partitions_changed(self, name: Name, now: Leaves) -> bool:
         """Whether rows may have come or gone with a partition as a whole: attached, detached, dropped, truncated or
         rewritten, none of which pgoutput tells of where the root is published."""
-        now = {oid: (file, filled) for oid, file, filled in leaves}
-        known = self._leaves.get(name, now)
-        self._leaves[name] = now
+        known, self._leaves[name] = self._leaves[name], now
         return any(oid not in now or now[oid][0] != file for oid, (file, _) in known.items()) or any(
             filled for oid, (_, filled) in now.items() if oid not in known
         )
@@ -139,6 +152,10 @@ class Watch:
             _log.warning("%s: %s", self._target.alias, message)
         elif known and not message:
             _log.info("%s: %s is fine again", self._target.alias, subject)
+
+
+def _leaves(table: TableFacts) -> Leaves:
+    return {oid: (file, filled) for oid, file, filled in table.leaves}
 
 
 def _always() -> bool:

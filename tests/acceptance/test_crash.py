@@ -174,7 +174,7 @@ async def test_one_cursor_for_all_live_queries_of_a_stream(shared: Site) -> None
         assert sorted(shown.data["id"] for shown in stream.named("ready")) == sorted(wheres)
     missed = await shared.commit("UPDATE todos SET done = NOT done")
     async with post(shared.api, wheres, stream.cursor) as again:
-        await again.until(lambda: len(again.named("ready")) == 3)
+        await again.until(lambda: len(again.named("ready")) == 3 and len(again.transactions) == 2)
         assert again.transactions == [missed, missed] != [tx, tx]
         assert again.rows(stream.rows(query="open"), "open") == await shared.todos()
 

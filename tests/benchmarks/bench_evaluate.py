@@ -1,6 +1,6 @@
 """Microseconds per evaluation: the compiled predicate beside the reference evaluator, in one run.
 
-    make bench BENCH=evaluate
+make bench BENCH=evaluate
 """
 
 from __future__ import annotations

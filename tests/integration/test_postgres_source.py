@@ -342,6 +342,25 @@ async def test_a_table_made_anew_while_the_tailer_was_away(newest: PostgresDrive
     assert [reset.collection for reset in tail.resets] == ["items"]
 
 
+async def test_a_table_dropped_while_the_tailer_was_away_keeps_no_other_back(newest: PostgresDriver) -> None:
+    tail = new_tail()
+    async with tail.running(newest.source):
+        await followed(tail)
+        await newest.execute("INSERT INTO items VALUES (1, 'a', 1)")
+        await tail.count(1)
+    await newest.execute("DROP TABLE items")
+    async with tail.running(newest.source):
+        await tail.until(lambda tail: bool(tail.resets))
+        await newest.transaction(one("others", 1))
+        await tail.count(2)
+        assert tail.resets == [Reset("items", "table_dropped")]
+        await newest.execute(TABLE.format("items"))
+        await tail.until(lambda tail: len(tail.resets) > 1)
+        await newest.execute("INSERT INTO items VALUES (2, 'b', 2)")
+        await tail.count(3)
+    assert tail.events[2].after == {"id": 2, "name": "b", "n": 2}
+
+
 async def test_a_dropped_table_ends_nothing(newest: PostgresDriver, caplog: pytest.LogCaptureFixture) -> None:
     tail = new_tail()
     async with tail.running(newest.source):

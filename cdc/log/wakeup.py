@@ -34,15 +34,26 @@ def _make_private(folder: Path) -> None:
             raise PermissionError(f"{part} is not private")
 
 
+def _open_socket() -> socket.socket | None:
+    """None where the process has no descriptor left."""
+    try:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        return None
+
+
 class Ringer:
     """The writer's side."""
 
     def __init__(self, path: Path) -> None:
         self._folder = str(bell_folder(path))
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = _open_socket()
 
     def ring(self) -> None:
         """Wake every reader that there is; never blocks. Sockets whose reader died are removed."""
+        self._socket = self._socket or _open_socket()
+        if self._socket is None:
+            return
         try:
             names = os.listdir(self._folder)
         except OSError:
@@ -58,7 +69,8 @@ class Ringer:
                 continue
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 class Bell:
@@ -67,10 +79,12 @@ class Bell:
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
         self._rung = asyncio.Event()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = _open_socket()
         self._address: str | None = None
         self._folder = bell_folder(path)
         address = str(self._folder / uuid4().hex[:12])
+        if self._socket is None:
+            return
         for _ in range(2):  # the last other reader may just remove the folder
             with suppress(OSError):
                 _make_private(self._folder)
@@ -80,6 +94,7 @@ class Bell:
                 break
 
     def _drain(self) -> None:
+        assert self._socket is not None
         self._rung.set()
         with suppress(OSError):
             while True:
@@ -96,6 +111,8 @@ class Bell:
                 await self._rung.wait()
 
     def close(self) -> None:
+        if self._socket is None:
+            return
         if self._address is not None:
             self._loop.remove_reader(self._socket)
             with suppress(OSError):

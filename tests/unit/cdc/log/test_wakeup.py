@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import cdc.log.embedded
+import cdc.log.wakeup
 from cdc.event import Chunk, Position
 from cdc.log.embedded import EmbeddedLog
 from cdc.log.wakeup import bell_folder
@@ -81,3 +82,18 @@ async def test_sockets_of_dead_readers_are_removed(log: EmbeddedLog) -> None:
     assert len(list(folder.iterdir())) == 1
     await reader.close()
     assert not folder.exists()
+
+
+async def test_without_a_descriptor_left_readers_look_by_themselves(
+    log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(*arguments: object) -> socket.socket:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(cdc.log.wakeup.socket, "socket", too_many)
+        writer, reader = await log.writer(), await log.reader()
+        await writer.append(batch(1))
+        assert keys(await reader.read()) == [b"1"]
+    await writer.append(batch(2))
+    assert keys(await reader.read()) == [b"2"]

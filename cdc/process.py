@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -23,6 +25,7 @@ from cdc.log import EventLog, open_log
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
 POSITION_LOST: Final = 3
+_DESCRIPTORS: Final = 1 << 16
 
 
 def load_config(name: str, file: Path) -> Config:
@@ -69,11 +72,22 @@ def run(name: str, work: Coroutine[Any, Any, None], *, verbose: bool = False) ->
         stream=sys.stderr,
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    allow_descriptors()
     try:
         uvloop.run(_until_stopped(work))
     except (LivetailError, ExceptionGroup) as error:
         fail(name, _first(error))
     sys.exit(0)
+
+
+def allow_descriptors() -> None:
+    """Take as many file descriptors as the system allows: every client's connection needs one, and the usual limit of
+    1,024 is there for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def fail(name: str, error: BaseException) -> NoReturn:

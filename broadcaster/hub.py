@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _BOUNDARY_PATIENCE = 5.0
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
+_REPLAYS_READ_AT_ONCE = 8
 _RESTART_SECONDS = 1.0
 """A subscription starts over no more often than this, however often it has to."""
 
@@ -49,6 +50,7 @@ class Hub:
         self._metrics = metrics
         self._joins = {alias: Join(feed, readers[alias], limits, metrics) for alias, feed in feeds.items()}
         self.complaints: dict[str, str | None] = dict.fromkeys(feeds, "not asked yet")
+        self._replays = asyncio.Semaphore(_REPLAYS_READ_AT_ONCE)
         self._tasks: dict[Connection, set[asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -257,7 +259,9 @@ class Hub:
             connection.cover(subscription)
         connection.replaying(feed.database, place[1])
         try:
-            await Replay(connection, feed, subscriptions, place[1], self._limits.replay_bytes).run()
+            await Replay(
+                connection, feed, subscriptions, place[1], self._limits.replay_bytes, self._replays
+            ).run()
         except (CursorExpired, EpochChanged) as error:
             reason = "cursor_expired" if isinstance(error, CursorExpired) else "epoch_changed"
             for subscription in subscriptions:

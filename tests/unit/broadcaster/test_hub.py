@@ -410,3 +410,37 @@ async def test_a_place_that_an_ended_epoch_had_is_not_waited_for():
         async with asyncio.timeout(5):
             await waiting
         assert world.feed.epoch != epoch
+
+
+async def test_clients_that_come_back_at_once_take_turns_at_the_log(monkeypatch):
+    async with World() as world:
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("c", None, row(1)))
+        await world.feed.reach(world.feed.epoch, 1)
+        opened, most, reader = 0, 0, world.log.reader
+
+        async def counted(*arguments):
+            nonlocal opened, most
+            made = await reader(*arguments)
+            opened += 1
+            most = max(most, opened)
+            close = made.close
+
+            async def closed():
+                nonlocal opened
+                opened -= 1
+                await asyncio.sleep(0)
+                await close()
+
+            made.close = closed
+            await asyncio.sleep(0)
+            return made
+
+        monkeypatch.setattr(world.log, "reader", counted)
+        back = [world.connect(client.frames[1][2], q=OPEN) for _ in range(50)]
+        for each in back:
+            await each.until(1, "ready")
+            assert each.events == ["diff", "ready"]
+        assert 1 < most <= 8
+        assert opened == 0

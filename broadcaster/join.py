@@ -41,7 +41,7 @@ class Join:
         start = feed.place
         past = feed.recent.until(start)
         with self._metrics.snapshot_seconds.time():
-            snapshot = await self._reader.read(query, self._limits.initial_rows)
+            snapshot = await self._reader.read(query, self._limits.initial_rows, self._limits.initial_bytes)
             subscription.key = snapshot.key
             if feed.source_epoch is not None and snapshot.epoch != feed.source_epoch:
                 raise RequestError(

@@ -52,7 +52,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 class Limits:
     """Every bound that a client can meet; sizes in bytes.
 
-    initial_rows: of one initial result; hold_bytes: changes kept while one snapshot is read or sent;
+    initial_rows, initial_bytes: of one initial result; hold_bytes: changes kept while one snapshot is read or sent;
     replay_bytes: log read to resume one connection; frame_bytes: of one `initial` frame; transaction_bytes: changes
     of one transaction to one live query in one frame; unsent_bytes: waiting for one slow reader.
     """
@@ -62,6 +62,7 @@ class Limits:
     request_bytes: int = 1 << 20
     unsent_bytes: int = 1 << 20
     initial_rows: int = 10_000
+    initial_bytes: int = 64 << 20
     frame_bytes: int = 64 << 10
     transaction_bytes: int = 1 << 20
     hold_bytes: int = 16 << 20

@@ -25,6 +25,7 @@ from cdc.log import EventLog, open_log
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
 POSITION_LOST: Final = 3
+_STOP_SECONDS: Final = 4.0
 _DESCRIPTORS: Final = 1 << 16
 
 
@@ -107,8 +108,16 @@ async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
 
     def stop() -> None:
         nonlocal stopping
+        if not stopping:
+            asyncio.get_running_loop().call_later(_STOP_SECONDS, leave)
         stopping = True
         task.cancel()
+
+    def leave() -> None:
+        """A server that neither answers nor hangs up is waited for no longer; what is durable is durable."""
+        logging.getLogger(__name__).warning("stopping took longer than %.0f s; left as it is", _STOP_SECONDS)
+        logging.shutdown()
+        os._exit(0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)

@@ -27,7 +27,9 @@ from cdc.postgres.values import PgType, compile_row
 log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 4
+_FIRST_FETCH_ROWS: Final = 20
 _FETCH_ROWS: Final = 1_000
+_FETCH_BYTES: Final = 2 << 20
 _FIRST_FREE_OID: Final = 16_384
 _STATEMENT_TIMEOUT: Final = "60s"
 _LOCK_TIMEOUT: Final = "5s"
@@ -51,7 +53,7 @@ class PostgresReader:
         self._idle: list[psycopg.AsyncConnection[Any]] = []
         self._complaint = ""
 
-    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+    async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
         """See `SnapshotReader.read`. One REPEATABLE READ transaction under an ACCESS SHARE lock, which keeps out
         what is not MVCC-safe: TRUNCATE and rewriting ALTER TABLE."""
         async with self._connection() as conn:
@@ -68,12 +70,17 @@ class PostgresReader:
                 table = await table_by_name(conn, schema, name, self._publication)
                 if table is None:
                     raise self._no_table(schema, name)
-                rows = await self._rows(conn, table, query, max_rows)
+                rows = await self._rows(conn, table, query, max_rows, max_bytes)
                 order = await end_of_log(conn)
             return Snapshot(rows, epoch, order, shows, table.key)
 
     async def _rows(
-        self, conn: psycopg.AsyncConnection[Any], table: Table, query: LiveQuery, max_rows: int
+        self,
+        conn: psycopg.AsyncConnection[Any],
+        table: Table,
+        query: LiveQuery,
+        max_rows: int,
+        max_bytes: int,
     ) -> dict[bytes, bytes]:
         types = await types_of(conn, [column.oid for column in table.columns])
         encode = compile_row(table.columns, table.key, types)
@@ -85,20 +92,29 @@ class PostgresReader:
         await conn.execute(statement.encode(), where.params)
         rows: dict[bytes, bytes] = {}
         width = range(len(table.columns))
+        size, wanted = 0, _FIRST_FETCH_ROWS
         while True:
-            result = (await conn.execute(f"FETCH {_FETCH_ROWS} FROM livetail")).pgresult
+            result = (await conn.execute(f"FETCH {wanted} FROM livetail".encode())).pgresult
             assert result is not None
+            fetched = 0
             for row in range(result.ntuples):
                 key, doc, kinds = encode([result.get_value(row, column) for column in width])
+                fetched += len(doc)
                 if query.test(decode_row(doc), kinds):
                     rows[key] = doc
+                    size += len(doc)
             if len(rows) > max_rows:
                 raise RequestError(
-                    "result_too_large", f"the result has more than {max_rows} rows (initialRows)", "$.where"
+                    "result_too_large", f"the result has more than {max_rows} rows (initialRows)"
                 )
-            if result.ntuples < _FETCH_ROWS:
+            if size > max_bytes:
+                raise RequestError(
+                    "result_too_large", f"the result has more than {max_bytes} bytes (initialBytes)"
+                )
+            if result.ntuples < wanted:
                 await conn.execute("CLOSE livetail")
                 return rows
+            wanted = max(1, min(_FETCH_ROWS, _FETCH_BYTES * wanted // max(1, fetched)))
 
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""
@@ -124,7 +140,9 @@ class PostgresReader:
         return RequestError("database_unavailable", f"`{self._database}` cannot be asked now; waiting for it")
 
     def _no_table(self, schema: str, name: str) -> RequestError:
-        return RequestError("unknown_collection", f"`{self._database}` has no table {schema}.{name} now")
+        return RequestError(
+            "database_unavailable", f"`{self._database}` has no table {schema}.{name} now; waiting for it"
+        )
 
     async def _system(self, conn: psycopg.AsyncConnection[Any]) -> str:
         return str(await _value(conn, "SELECT system_identifier::text FROM pg_control_system()"))

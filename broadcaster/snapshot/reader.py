@@ -30,9 +30,9 @@ class Snapshot:
 class SnapshotReader(Protocol):
     """Reads initial results from one database."""
 
-    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
-        """The query's result now. Raises RequestError `result_too_large` beyond `max_rows`, `database_unavailable`
-        while the database cannot answer (worth another try), `unknown_collection` where there is no such table."""
+    async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
+        """The query's result now. Raises RequestError `result_too_large` beyond `max_rows` or `max_bytes` of docs,
+        `database_unavailable` while the database cannot answer or has no such table (worth another try)."""
 
     async def shows(self) -> Callable[[str], bool]:
         """Which transactions a read would see now. Raises RequestError `database_unavailable`."""

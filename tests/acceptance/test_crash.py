@@ -179,6 +179,22 @@ async def test_one_cursor_for_all_live_queries_of_a_stream(shared: Site) -> None
         assert again.rows(stream.rows(query="open"), "open") == await shared.todos()
 
 
+async def test_a_table_made_anew_comes_back_on_the_same_stream(shared: Site) -> None:
+    await shared.commit("INSERT INTO todos VALUES (1, 'old')")
+    async with get(shared.api, OPEN) as stream:
+        await started(stream, 1)
+        await shared.commit("ALTER TABLE todos RENAME TO gone")
+        await stream.until(lambda: stream.named("error"))
+        error = stream.named("error")[0].data
+        assert (error["code"], error["retryable"]) == ("database_unavailable", True)
+        await shared.commit(
+            "CREATE TABLE todos (LIKE gone INCLUDING ALL)", "INSERT INTO todos VALUES (2, 'new')"
+        )
+        await stream.until(lambda: "2" in stream.rows())
+        await stream.until(lambda: stream.names[-1] in ("ready", "diff"))
+        assert list(stream.rows().values()) == [{"id": 2, "title": "new", "done": False}]
+
+
 async def test_a_cursor_of_another_life_starts_over(own: Site) -> None:
     await own.commit("INSERT INTO todos VALUES (1, 'a')")
     async with get(own.api, OPEN) as before:

@@ -18,7 +18,7 @@ from broadcaster.snapshot.postgres import PostgresReader
 from servers.postgres import Database, connect
 from support.tail import eventually
 
-ANY_ROWS = 1000
+ANY_ROWS, ANY_BYTES = 1000, 1 << 20
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ def query(collection: str, where: object) -> LiveQuery:
 
 
 async def rows(reader: PostgresReader, collection: str, where: object) -> list[Any]:
-    snapshot = await reader.read(query(collection, where), ANY_ROWS)
+    snapshot = await reader.read(query(collection, where), ANY_ROWS, ANY_BYTES)
     return [json.loads(doc) for doc in snapshot.rows.values()]
 
 
@@ -106,3 +106,45 @@ async def test_clients_are_not_told_where_the_database_is(
         assert "secret" not in str(refused.value.__cause__) + caplog.text
     finally:
         postgres_db.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    ("rows_there", "width", "named"), [(ANY_ROWS + 1, 1, "initialRows"), (50, 30_000, "initialBytes")]
+)
+async def test_a_result_has_two_bounds(
+    postgres_db: Database, rows_there: int, width: int, named: str
+) -> None:
+    postgres_db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, x text);"
+        f"INSERT INTO t SELECT i, repeat('x', {width}) FROM generate_series(1, {rows_there}) i"
+    )
+    async with reader_of(postgres_db.url, t=("public", "t")) as reader:
+        with pytest.raises(RequestError, match=named) as refused:
+            await rows(reader, "t", {})
+        assert (refused.value.code, refused.value.retryable) == ("result_too_large", False)
+        assert len(await rows(reader, "t", {"id": {"$lte": 20}})) == 20
+
+
+async def test_a_table_that_is_not_there_is_waited_for(postgres_db: Database) -> None:
+    async with reader_of(postgres_db.url, t=("public", "t")) as reader:
+        with pytest.raises(RequestError, match=r"no table public\.t now") as refused:
+            await rows(reader, "t", {})
+        assert refused.value.retryable
+        postgres_db.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        assert await rows(reader, "t", {}) == [{"id": 1}]
+
+
+async def test_a_role_that_may_do_nothing_but_read(each_postgres_db: Database) -> None:
+    role = f"reading_{each_postgres_db.name}"
+    each_postgres_db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON t TO {role}"
+    )
+    try:
+        url = psycopg.conninfo.make_conninfo(each_postgres_db.url, user=role, password="x")
+        async with reader_of(url, t=("public", "t")) as reader:
+            assert await rows(reader, "t", {}) == [{"id": 1}]
+            await reader.shows()
+            await reader.nudge()
+    finally:
+        each_postgres_db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

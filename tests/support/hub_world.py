@@ -85,7 +85,7 @@ class FakeReader:
         self.failure: RequestError | None = None
         self.before_answer: Callable[[], Any] | None = None
 
-    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+    async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
         self.reads += 1
         if self.failure is not None:
             raise self.failure

@@ -95,11 +95,21 @@ async def test_a_very_large_transaction_needs_little_memory(driver: PostgresDriv
 async def test_it_stops_when_told_and_says_why_it_cannot_go_on(
     driver: PostgresDriver, tmp_path: Path
 ) -> None:
+    log = EmbeddedLog(tmp_path / "log", "db")
+
+    async def has_position() -> bool:
+        state = await log.state()
+        return state is not None and state.position is not None
+
     tailer = TailerProcess.start(tmp_path, config_of(driver))
-    await ready(driver)
-    assert tailer.stop() == 0
-    await driver.execute(f"SELECT pg_drop_replication_slot('{driver.target().slot}')")
-    tailer = TailerProcess.start(tmp_path, config_of(driver))
-    assert await asyncio.to_thread(tailer.process.wait, 20) == 3
-    assert "vanished" in tailer.output()
-    assert "Traceback" not in tailer.output()
+    try:
+        await eventually(has_position)
+        assert tailer.stop() == 0
+        await driver.execute(f"SELECT pg_drop_replication_slot('{driver.target().slot}')")
+        tailer = TailerProcess.start(tmp_path, config_of(driver))
+        assert await asyncio.to_thread(tailer.process.wait, 20) == 3
+        assert "vanished" in tailer.output()
+        assert "Traceback" not in tailer.output()
+    finally:
+        tailer.kill()
+        await log.close()

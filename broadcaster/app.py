@@ -225,8 +225,6 @@ class App:
 
     def _count(self) -> None:
         self._metrics.connections.set(len(self._connections))
-        subscriptions = sum(len(connection.subscriptions) for connection in self._connections)
-        self._metrics.subscriptions.labels("false").set(subscriptions)
 
     async def _shutdown(self, _: web.Application) -> None:
         self._closing = True
@@ -243,7 +241,12 @@ class App:
         return web.json_response(report, status=200 if report["ready"] else 503)
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
-        self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in self._connections))
+        connections = self._connections
+        self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in connections))
+        subscriptions = [s for connection in connections for s in connection.subscriptions.values()]
+        indexed = sum(subscription.live_query.is_indexed for subscription in subscriptions)
+        self._metrics.subscriptions.labels("true").set(indexed)
+        self._metrics.subscriptions.labels("false").set(len(subscriptions) - indexed)
         return web.Response(
             body=generate_latest(self._registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST}
         )

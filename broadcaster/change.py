@@ -11,6 +11,9 @@ from cdc.event import Entry
 
 Row: TypeAlias = dict[str, Any]
 
+Delta: TypeAlias = tuple[bytes, bytes, bytes | None]
+"""(type, key, doc): `insert` and `update` carry the row, `delete` None."""
+
 
 class Change:
     """One row change. Rows are raw JSON (`before`, `after`; None where the event has none) and decoded once, when

@@ -36,6 +36,11 @@ def kind_paths(leaf: Leaf) -> list[str]:
     return [leaf.path, *(path for literal in literals for path in _inner_paths(leaf.path, literal))]
 
 
+def array_path(path: str) -> str:
+    """The path of the array that an element's path leads to: an element has its kind where it has none of its own."""
+    return ".".join(segment for segment in path.split(".") if not segment.isdigit())
+
+
 def _inner_paths(path: str, literal: Literal) -> list[str]:
     if isinstance(literal, tuple):
         return [inner for item in literal for inner in _inner_paths(path, item)]
@@ -59,7 +64,7 @@ def field_test(leaf: Leaf, kinds: Kinds) -> Test:
 def row_test(leaf: Leaf, kinds: Kinds) -> Test:
     """The leaf as a test of a whole row: the path leads through documents, an array's documents and its indexes."""
     segments = leaf.path.split(".")
-    indexes = [int(segment) if _is_index(segment) else -1 for segment in segments]
+    indexes = [int(segment) if is_index(segment) else -1 for segment in segments]
     test = field_test(leaf, kinds)
     length = len(segments)
 
@@ -80,7 +85,8 @@ def row_test(leaf: Leaf, kinds: Kinds) -> Test:
     return lambda row: reach(row, 0)
 
 
-def _is_index(segment: str) -> bool:
+def is_index(segment: str) -> bool:
+    """Whether a path's segment may name an element of an array."""
     return segment.isascii() and segment.isdigit() and len(segment) < 10 and str(int(segment)) == segment
 
 

@@ -145,4 +145,5 @@ def ready_data(subscription: Subscription, count: int | None = None, *, resumed:
         what = b'"resumed":true'
     if subscription.key:
         what += b',"key":' + msgspec.json.encode(subscription.key)
-    return b'{"id":%b,%b,"indexed":false}' % (subscription.id_json, what)
+    indexed = b"true" if subscription.live_query.is_indexed else b"false"
+    return b'{"id":%b,%b,"indexed":%b}' % (subscription.id_json, what, indexed)

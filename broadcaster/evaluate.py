@@ -13,11 +13,13 @@ What a query means, on every database:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 import msgspec
 
-from broadcaster.conditions import Kinds, Test, field_test, kind_paths, row_test
+from broadcaster.conditions import Kinds, Test, array_path, field_test, kind_paths, row_test
 from broadcaster.kinds import SAFE_INTEGER, base_kind, wide_number
 from broadcaster.predicate import (
     And,
@@ -36,6 +38,9 @@ from broadcaster.predicate import (
 from broadcaster.rowjson import decode_any
 
 _MAX_VARIANTS: Final = 64
+_SHARED_CHARACTERS: Final = 4096
+_GLOBALS: Final[dict[str, Any]] = {}
+_NO_KINDS: Final[Kinds] = {}
 _PYTHON: Final = {
     Comparison.EQ: "==",
     Comparison.GT: ">",
@@ -69,27 +74,26 @@ def compile_predicate(node: Node) -> Predicate:
 class Predicate:
     """A test of a row, specialised for the kinds of the fields it looks at (at most 64 variants are kept)."""
 
-    __slots__ = ("_key_of", "_node", "_paths", "_plain", "_variants")
+    __slots__ = ("_key_of", "_kinded", "_node", "_paths", "_plain", "_variants")
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._paths = tuple(dict.fromkeys(path for leaf in leaves(node) for path in kind_paths(leaf)))
-        self._key_of = _compile_key(self._paths)
-        self._plain = _compile(node, {})
+        self._kinded = tuple(dict.fromkeys([*self._paths, *map(array_path, self._paths)]))
+        self._key_of: Callable[[Mapping[str, str]], tuple[str | None, ...]] | None = None
+        self._plain = _compile(node, _NO_KINDS)
         self._variants: dict[tuple[str | None, ...], Test] = {}
 
     def __call__(self, row: dict[str, Any], types: Mapping[str, str] | None = None) -> bool:
         """Does the row match? row: as `decode_row` returns it; types: dotted path → kind, as in the event."""
-        if not types:
-            return self._plain(row)
-        key = self._key_of(types)
-        test = self._variants.get(key)
-        return (test or self._specialise(key))(row)
+        return self.for_types(types)(row)
 
     def for_types(self, types: Mapping[str, str] | None) -> Test:
         """The test of rows with these types, for callers that judge many of them in a row."""
-        if not types:
+        if not types or types.keys().isdisjoint(self._kinded):
             return self._plain
+        if self._key_of is None:
+            self._key_of = _compile_key(self._paths)
         key = self._key_of(types)
         return self._variants.get(key) or self._specialise(key)
 
@@ -103,12 +107,12 @@ class Predicate:
 
 
 def _compile_key(paths: tuple[str, ...]) -> Callable[[Mapping[str, str]], tuple[str | None, ...]]:
-    """The kinds of the paths, in order. An element's kind is that of its array where it has none of its own."""
+    """The kinds of the paths, in order."""
     parts = []
     for path in paths:
-        array = ".".join(segment for segment in path.split(".") if not segment.isdigit())
+        array = array_path(path)
         parts.append(f"get({path!r})" if array == path else f"(get({path!r}) or get({array!r}))")
-    return _function("types", f"({''.join(f'{part}, ' for part in parts)})", {})
+    return _function("types", f"({''.join(f'{part}, ' for part in parts)})", _NO_KINDS)
 
 
 def _compile(node: Node, kinds: Kinds) -> Test:
@@ -117,11 +121,38 @@ def _compile(node: Node, kinds: Kinds) -> Test:
     return _function("row", expression, names)
 
 
-def _function(argument: str, expression: str, names: dict[str, object]) -> Callable[[Any], Any]:
-    """Names, keys and literals get into the text by repr() of str, int and float only."""
-    namespace = dict(names)
-    exec(f"def test({argument}):\n    get = {argument}.get\n    return {expression}\n", namespace)
-    return namespace["test"]  # type: ignore[return-value]
+def _function(argument: str, expression: str, names: Mapping[str, object]) -> Callable[[Any], Any]:
+    """The expression as a function to which the names are defaults. Predicates of one shape share its code: to compile
+    it takes a hundred times as long as all the rest, and a kibibyte."""
+    compiled = _code if len(expression) <= _SHARED_CHARACTERS else _code.__wrapped__
+    code = compiled(argument, expression, tuple(names))
+    return FunctionType(code, _GLOBALS, "test", tuple(names.values()))
+
+
+@lru_cache(maxsize=512)
+def _code(argument: str, expression: str, names: tuple[str, ...]) -> CodeType:
+    """Of what a client sent only paths get into the text, by repr() of a str."""
+    namespace: dict[str, Any] = {}
+    parameters = ", ".join([argument, *names])
+    exec(f"def test({parameters}):\n    get = {argument}.get\n    return {expression}\n", namespace)
+    code: CodeType = namespace["test"].__code__
+    return code
+
+
+class _Late:
+    """The general test of a leaf, made when it is first asked: most rows never need it."""
+
+    __slots__ = ("_kinds", "_leaf", "_test")
+
+    def __init__(self, leaf: Leaf, kinds: Kinds) -> None:
+        self._leaf = leaf
+        self._kinds = kinds
+        self._test: Test | None = None
+
+    def __call__(self, value: Any) -> bool:
+        if self._test is None:
+            self._test = field_test(self._leaf, self._kinds)
+        return self._test(value)
 
 
 class _Expressions:
@@ -150,18 +181,22 @@ class _Expressions:
         field = leaf.path
         if isinstance(leaf, Exists):
             return f"(get({field!r}) is not None)"
-        general = self.bind(field_test(leaf, self._kinds))
         if isinstance(leaf, Compare) and (leaf.operand is None or isinstance(leaf.operand, bool)):
             if leaf.op is not Comparison.EQ:
-                return f"{general}(get({field!r}))"
-            return f"((v := get({field!r})) is {leaf.operand} or v.__class__ is list and {general}(v))"
+                return f"{self.general(leaf)}(get({field!r}))"
+            late = self.bind(_Late(leaf, self._kinds))
+            return f"((v := get({field!r})) is {leaf.operand} or v.__class__ is list and {late}(v))"
         if isinstance(leaf, In) and None in leaf.items:
-            return f"{general}(get({field!r}))"
+            return f"{self.general(leaf)}(get({field!r}))"
         inlined = None if self._kinds.get(field) else self.inlined(leaf)
         if inlined is None:
-            return f"((v := get({field!r})) is not None and {general}(v))"
+            return f"((v := get({field!r})) is not None and {self.general(leaf)}(v))"
         guard, test = inlined
-        return f"({test} if {guard.format(field=field)} else v is not None and {general}(v))"
+        late = self.bind(_Late(leaf, self._kinds))
+        return f"({test} if {guard.format(field=field)} else v is not None and {late}(v))"
+
+    def general(self, leaf: Leaf) -> str:
+        return self.bind(field_test(leaf, self._kinds))
 
     def inlined(self, leaf: Compare | In) -> tuple[str, str] | None:
         """(guard, test) for values without a kind, None where only the general test will do."""
@@ -172,7 +207,7 @@ class _Expressions:
         if not _is_simple(leaf.operand):
             return None
         guard = _IS_STRING if isinstance(leaf.operand, str) else _IS_NUMBER
-        return guard, f"v {_PYTHON[leaf.op]} {leaf.operand!r}"
+        return guard, f"v {_PYTHON[leaf.op]} {self.bind(leaf.operand)}"
 
     def bind(self, value: object) -> str:
         name = f"c{len(self._names)}"

@@ -5,11 +5,12 @@ The feed, the replay after a reconnect and the overlay of a snapshot all judge c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from broadcaster.change import Part, transactions
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.change import Change, Part, transactions
+from broadcaster.index import Index
+from broadcaster.livequery import Fate, LiveQuery, Outcome
 from cdc.event import Chunk
 
 
@@ -27,7 +28,7 @@ class Evaluation:
     """A set of live queries, and the transaction that is open between two chunks, if one is."""
 
     def __init__(self) -> None:
-        self._by_collection: dict[str, dict[str, LiveQuery]] = {}
+        self._by_collection: dict[str, Index[LiveQuery]] = {}
         self._touched: dict[LiveQuery, None] = {}
         self._open: tuple[Part, int, int] | None = None
         self._candidates = 0
@@ -38,14 +39,17 @@ class Evaluation:
         return self._open is not None
 
     def add(self, query: LiveQuery) -> None:
-        self._by_collection.setdefault(query.collection, {})[query.key] = query
+        index = self._by_collection.get(query.collection)
+        if index is None:
+            index = self._by_collection[query.collection] = Index()
+        index.add(query, query.branches)
 
     def remove(self, query: LiveQuery) -> None:
-        queries = self._by_collection[query.collection]
-        del queries[query.key]
+        index = self._by_collection[query.collection]
+        index.remove(query)
         self._touched.pop(query, None)
         query.clear()
-        if not queries:
+        if not len(index):
             del self._by_collection[query.collection]
 
     def abandon(self) -> None:
@@ -71,9 +75,12 @@ class Evaluation:
                 else:
                     yield self._finish()
             for change in part.changes:
-                queries = self._by_collection[change.collection]
+                index = self._by_collection.get(change.collection)
+                if index is None:
+                    continue
+                queries = candidates(index, change)
                 self._candidates += len(queries)
-                for query in queries.values():
+                for query in queries:
                     if query.apply(change):
                         self._touched[query] = None
             self._open = part, first, last
@@ -83,7 +90,20 @@ class Evaluation:
     def _finish(self) -> Done:
         assert self._open is not None
         part, first, last = self._open
-        outcomes = [(query, query.finish(part)) for query in self._touched]
+        shared: dict[Fate, Outcome] = {}
+        outcomes = [(query, query.finish(part, shared)) for query in self._touched]
         self._open = None
         self._touched.clear()
         return Done(part, first, last, outcomes)
+
+
+def candidates(index: Index[LiveQuery], change: Change) -> Collection[LiveQuery]:
+    """The live queries that may have to do with a change, and few others."""
+    if change.op not in ("c", "u", "d"):
+        return index.all() if change.op == "t" else ()
+    if (change.before is None and change.op != "c") or not index.tells_apart:
+        return index.all()
+    if change.after is None:
+        return index.touched_by(change.before_row, None, change.types)
+    other = None if change.before is None else change.before_row
+    return index.touched_by(change.after_row, other, change.types)

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from broadcaster.change import Change, Part
+from broadcaster.change import Change, Delta, Part
 from broadcaster.evaluate import Predicate
+from broadcaster.index_terms import branches
 from broadcaster.predicate import Node
 
 if TYPE_CHECKING:
     from broadcaster.subscription import Subscription
-
-Delta: TypeAlias = tuple[bytes, bytes, bytes | None]
-"""(type, key, doc): `insert` and `update` carry the row, `delete` None."""
 
 _PREFIXES = {kind: b'{"type":"%b","find":' % kind for kind in (b"insert", b"update", b"delete")}
 
@@ -50,6 +48,10 @@ class Outcome:
         return None
 
 
+Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool]
+"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow."""
+
+
 class LiveQuery:
     """A query with its compiled predicate, and who subscribed to it."""
 
@@ -60,6 +62,7 @@ class LiveQuery:
         "_size",
         "_truncated",
         "_uncertain",
+        "branches",
         "collection",
         "database",
         "key",
@@ -77,24 +80,31 @@ class LiveQuery:
         self.collection = collection
         self.node = node
         self.test = test
+        self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
         self._limit = limit
         self.clear()
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether it is asked only about changes that may touch it."""
+        return self.branches is not None
+
     def clear(self) -> None:
         """Forget what the open transaction did so far."""
-        self._deltas: list[Delta] = []
+        self._deltas: list[Delta] | None = None
         self._size = 0
         self._truncated = self._uncertain = self._overflow = False
 
     def apply(self, change: Change) -> bool:
         """Judge both images of a change of this query's collection; True if the result may have changed."""
-        test, op, types = self.test, change.op, change.types
+        op = change.op
         if op == "t":
             self.clear()
             self._truncated = True
             return True
-        is_in = change.after is not None and test(change.after_row, types)
+        test = self.test.for_types(change.types)
+        is_in = change.after is not None and test(change.after_row)
         if op == "c":
             if is_in:
                 self._add(b"insert", change.key, change.after)
@@ -108,7 +118,7 @@ class LiveQuery:
             else:
                 self._add(b"delete", change.key, None)
             return True
-        if test(change.before_row, types):
+        if test(change.before_row):
             if not is_in:
                 self._add(b"delete", change.key, None)
             elif change.before == change.after:
@@ -124,18 +134,27 @@ class LiveQuery:
         self._size += len(key) + (0 if doc is None else len(doc))
         if self._size > self._limit:
             self._overflow = True
-            self._deltas.clear()
+            self._deltas = None
         if not self._overflow:
+            if self._deltas is None:
+                self._deltas = []
             self._deltas.append((kind, key, doc))
 
-    def finish(self, part: Part) -> Outcome:
-        """The transaction has ended: what it did here; the next one starts clean."""
-        suffix = b'"time":%d,"tx":"%b","changes":[%b]}' % (
-            part.time,
-            part.tx.encode(),
-            b",".join([_encode(*delta) for delta in self._deltas]),
-        )
-        outcome = Outcome(self._deltas, suffix, part.time, self._truncated, self._uncertain, self._overflow)
+    def finish(self, part: Part, outcomes: dict[Fate, Outcome]) -> Outcome:
+        """The transaction has ended: what it did here; the next one starts clean. outcomes: those of this transaction
+        so far, which live queries of the same fate share."""
+        deltas = tuple(self._deltas or ())
+        fate = deltas, self._truncated, self._uncertain, self._overflow
+        outcome = outcomes.get(fate)
+        if outcome is None:
+            suffix = b'"time":%d,"tx":"%b","changes":[%b]}' % (
+                part.time,
+                part.tx.encode(),
+                b",".join([_encode(*delta) for delta in deltas]),
+            )
+            outcome = outcomes[fate] = Outcome(
+                deltas, suffix, part.time, self._truncated, self._uncertain, self._overflow
+            )
         self.clear()
         return outcome
 

@@ -17,7 +17,10 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.connections = Gauge("broadcaster_connections", "Open streams", registry=registry)
         self.subscriptions = Gauge(
-            "broadcaster_subscriptions", "Active subscriptions", ["indexed"], registry=registry
+            "broadcaster_subscriptions",
+            "Active subscriptions, by whether the index finds them",
+            ["indexed"],
+            registry=registry,
         )
         self.live_queries = Gauge(
             "broadcaster_live_queries", "Distinct live queries with a subscriber", registry=registry

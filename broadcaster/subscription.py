@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from broadcaster.livequery import Delta, LiveQuery, Outcome
+from broadcaster.change import Delta
+from broadcaster.livequery import LiveQuery, Outcome
 from broadcaster.sse import digest
 
 if TYPE_CHECKING:

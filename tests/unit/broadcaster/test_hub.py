@@ -20,7 +20,7 @@ async def test_initial_ready_then_diffs_in_one_frame_a_transaction():
         client = world.connect(q=OPEN)
         await client.until(1, "ready")
         assert client.frames[0] == ("initial", {"id": "q", "docs": [row(1)]}, None)
-        assert client.frames[1][1] == {"id": "q", "count": 1, "key": ["id"], "indexed": False}
+        assert client.frames[1][1] == {"id": "q", "count": 1, "key": ["id"], "indexed": True}
         await world.commit(("u", row(1), row(1, True)), ("u", row(2, True), row(2)), ("c", None, row(3)))
         await client.until(1, "diff")
         _, data, cursor = client.frames[2]
@@ -129,7 +129,7 @@ async def test_a_cursor_resumes_with_exactly_what_was_missed():
         second = world.connect(first.cursor, q=OPEN)
         await second.until(1, "ready")
         assert second.events == ["diff", "diff", "ready"]
-        assert second.frames[-1][1] == {"id": "q", "resumed": True, "indexed": False}
+        assert second.frames[-1][1] == {"id": "q", "resumed": True, "indexed": True}
         assert list(second.rows(rows=held).values()) == [row(2)]
         await world.commit(("d", row(2), None))
         await second.until(3, "diff")

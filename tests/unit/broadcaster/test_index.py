@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broadcaster.index import Index
+from broadcaster.index_ranges import Intervals
+from broadcaster.index_terms import branches
+from broadcaster.index_values import literal_keys, number_code, text_code
+from broadcaster.query import parse_where
+
+Row = dict[str, Any]
+
+
+def index_of(*wheres: Any) -> Index[int]:
+    index: Index[int] = Index()
+    for number, where in enumerate(wheres):
+        index.add(number, branches(parse_where(where)))
+    return index
+
+
+def found(index: Index[int], row: Row, other: Row | None = None, **types: str) -> list[int]:
+    return sorted(index.touched_by(row, other, types))
+
+
+@pytest.mark.parametrize(
+    ("where", "inside", "outside"),
+    [
+        ({"a": 1}, [{"a": 1}, {"a": 1.0}, {"a": [3, 1]}], [{"a": 2}, {}, {"a": "1"}, {"a": {"a": 1}}]),
+        ({"a": "x"}, [{"a": "x"}], [{"a": "y"}, {"a": None}]),
+        ({"a": True}, [{"a": True}], [{"a": False}, {"a": "true"}]),
+        ({"a": None}, [{}, {"a": None}, {"a": [None]}], [{"a": 0}, {"a": ""}, {"a": []}, {"a": {}}]),
+        ({"a": {"$exists": False}}, [{}, {"a": None}], [{"a": 0}, {"a": {}}]),
+        ({"a": {"$in": [1, "x", None]}}, [{"a": 1}, {"a": "x"}, {}], [{"a": 2}, {"a": "y"}]),
+        ({"a.b": 1}, [{"a": {"b": 1}}, {"a": [{"b": 1}, {}]}], [{"a": {"b": 2}}, {"a": 1}, {"b": 1}]),
+        ({"a.0": 1}, [{"a": [1, 2]}, {"a": [[1]]}], [{"a": [2, 1]}, {"a": 1}]),
+        ({"a": {"$gt": 1}}, [{"a": 2}, {"a": [2]}], [{"a": 0}, {"a": "2"}, {"a": None}, {}, {"a": []}]),
+        ({"a": {"$lte": 1}}, [{"a": 1}, {"a": -10}], [{"a": 2}]),
+        ({"a": {"$gte": 1, "$lt": 5}}, [{"a": 1}, {"a": 4}, {"a": [0, 9]}], [{"a": 0}, {"a": 6}, {"a": "3"}]),
+        ({"a": {"$gte": "b", "$lt": "d"}}, [{"a": "b"}, {"a": "cc"}], [{"a": "a"}, {"a": "e"}, {"a": 3}]),
+        ({"a": {"$gt": 5, "$lt": 1}}, [{"a": [0, 6]}], [{"a": 3}, {"a": 0}, {"a": 6}]),
+        ({"a": {"$gt": 5, "$lt": "x"}}, [{"a": [6, "a"]}], [{"a": 6}, {"a": "a"}]),
+        ({"$or": [{"a": 1}, {"b": 2}]}, [{"a": 1}, {"b": 2}], [{"a": 2, "b": 1}]),
+        ({"c": {"$gt": 3}, "$or": [{"a": 1}, {"b": 2}]}, [{"a": 1, "c": 4}], [{"a": 2, "b": 1, "c": 4}]),
+        ({"$and": [{"a": {"$ne": 1}}, {"b": 2}]}, [{"b": 2}], [{"b": 1}]),
+    ],
+)  # fmt: skip
+def test_what_is_found_and_what_is_not(where: Any, inside: list[Row], outside: list[Row]) -> None:
+    index = index_of(where)
+    assert [row for row in inside if not found(index, row)] == []
+    assert [row for row in outside if found(index, row)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "literal", "equal", "others"),
+    [
+        ("decimal", 12.5, ["12.50", "12.5"], ["12.51", "NaN"]),
+        ("decimal", "NaN", ["NaN"], ["1"]),
+        ("int64", "9007199254740993", ["9007199254740993"], ["9007199254749999"]),
+        ("timestamptz", "2024-01-05T12:00:00+02:00", ["2024-01-05T10:00:00Z"], ["2024-01-05T12:00:00Z"]),
+        ("date", "2024-01-05T00:00", ["2024-01-05"], ["2024-01-06"]),
+        ("time", "10:00", ["10:00:00"], ["10:00:01"]),
+        ("uuid", "7E57D004-2B97-0E7A-B45F-5387367791CD", ["7e57d004-2b97-0e7a-b45f-5387367791cd"],
+         ["8e57d004-2b97-0e7a-b45f-5387367791cd"]),
+        ("bytes", "AB==", ["AA=="], ["AP8="]),
+        ("interval", "P1D", ["P1D"], ["P1M"]),
+    ],
+)  # fmt: skip
+def test_the_kind_decides_by_what_a_value_is_found(
+    kind: str, literal: Any, equal: list[Any], others: list[Any]
+) -> None:
+    index = index_of({"a": literal}, {"a": {"$in": [literal, "?"]}})
+    for value in equal:
+        assert found(index, {"a": value}, a=kind) == [0, 1]
+        assert found(index, {"a": ["other", value]}, a=f"{kind}[]") == [0, 1]
+    for value in others:
+        assert found(index, {"a": value}, a=kind) == []
+
+
+def test_ranges_of_instants_and_decimals() -> None:
+    index = index_of(
+        {"a": {"$gte": "2024-01-05", "$lt": "2024-01-06"}}, {"a": {"$gt": "9.5"}}, {"a": {"$gt": 9.5}}
+    )
+    assert found(index, {"a": "2024-01-05T23:00:00Z"}, a="timestamptz") == [0]
+    assert found(index, {"a": "2024-01-06T01:00:00Z"}, a="timestamptz") == []
+    assert found(index, {"a": "10"}, a="decimal") == [1, 2]
+    assert found(index, {"a": "10"}) == [], "as text it is below both texts"
+
+
+def test_kinds_without_order_ask_all_ranges_of_their_field() -> None:
+    index = index_of({"a": {"$gt": "AA=="}}, {"a": {"$lt": "AA=="}}, {"b": {"$lt": "AA=="}})
+    assert found(index, {"a": "AQ=="}, a="bytes") == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {},
+        {"a": {"$ne": 1}},
+        {"a": {"$nin": [1, 2]}},
+        {"a": {"$exists": True}},
+        {"a": {"$not": {"$gt": 1}}},
+        {"a": {"x": 1}},
+        {"a": [1, 2]},
+        {"a": {"$in": [1, [2]]}},
+        {"$or": [{"a": 1}, {"b": {"$ne": 1}}]},
+        {"$or": [{"a": number, "b": number} for number in range(33)]},
+        {"$or": [{name: {"$in": list(range(1000))}} for name in "abcde"]},
+    ],
+)
+def test_what_no_index_finds_is_always_found(where: Any) -> None:
+    assert branches(parse_where(where)) is None
+    index = index_of(where, {"z": 1})
+    assert found(index, {}) == [0]
+    assert found(index, {"z": 1}) == [0, 1]
+
+
+def test_what_never_matches_is_never_found() -> None:
+    assert branches(parse_where({"a": {"$in": []}})) == ()
+    index = index_of({"a": {"$in": []}})
+    assert not index.tells_apart and list(index.all()) == [0]
+    index.remove(0)
+    assert len(index) == 0
+
+
+def test_both_images_are_looked_up() -> None:
+    index = index_of({"a": 1}, {"a": 2}, {"a": 3}, {"b": 1})
+    assert found(index, {"a": 1, "b": 1}, {"a": 2, "b": 1}) == [0, 1, 3]
+    assert found(index, {"a": 1}, {"a": 1}) == [0]
+
+
+def test_several_equalities_together_are_as_selective_as_one_on_all() -> None:
+    """And each of two moves of one field finds the old and the new pair, not the cross of both."""
+    pairs = [{"a": a, "b": b} for a in range(20) for b in range(20)]
+    index = index_of(*pairs)
+    for row in pairs[::37]:
+        assert found(index, row) == [pairs.index(row)]
+    assert found(index, {"a": 1, "b": 2}, {"a": 3, "b": 4}) == [22, 64]
+    assert found(index, {"a": 1, "b": 2}, {"a": 1, "b": 4}) == [22, 24]
+
+
+def test_an_equality_that_many_share_is_told_apart_by_a_range() -> None:
+    index = index_of(*({"done": False, "price": {"$gte": at, "$lt": at + 1}} for at in range(100)))
+    assert found(index, {"done": False, "price": 7.5}) == [7]
+    assert found(index, {"done": True, "price": 7.5}) == []
+    for number in range(100):
+        if number != 7:
+            index.remove(number)
+    assert found(index, {"done": False, "price": 7.5}) == [7]
+    index.remove(7)
+    assert not index.tells_apart
+
+
+def test_of_several_equalities_one_that_few_share_is_taken() -> None:
+    wheres = [{"group": "g", "owner": f"u{number}", "gone": None} for number in range(500)]
+    index = index_of(*wheres)
+    assert found(index, {"group": "g", "owner": "u7", "gone": None}) == [7]
+    assert found(index, {"group": "g", "owner": "nobody", "gone": None}) == []
+    assert found(index, {"group": "other", "owner": "u499"}) == [499], "filed by its owner alone"
+    assert found(index, {"gone": None}) == []
+
+
+def test_one_query_cannot_fill_the_index() -> None:
+    """The product of its keys is bounded, also where others make its buckets split."""
+    many = [{name: {"$in": list(range(500))} for name in "abcd"} for _ in range(12)]
+    index: Index[int] = Index()
+    for number, where in enumerate(many):
+        index.add(number, branches(parse_where(where)))
+    assert found(index, dict.fromkeys("abcd", 1)) == list(range(12))
+    assert found(index, {}) == []
+
+
+def test_intervals_come_and_go() -> None:
+    spans = [(low, high) for low in range(0, 40, 3) for high in range(low, 40, 5)]
+    intervals: Intervals[int] = Intervals()
+
+    def at(code: int) -> list[int]:
+        hit: dict[int, None] = {}
+        intervals.at(code, hit)
+        return sorted(hit)
+
+    for number, (low, high) in enumerate(spans):
+        intervals.add(low, high, number, number)
+    intervals.add(10, None, 1000, 1000)
+    intervals.add(None, 10, 1001, 1001)
+    for code in range(45):
+        expected = [number for number, (low, high) in enumerate(spans) if low <= code <= high]
+        assert at(code) == expected + [1000] * (code >= 10) + [1001] * (code <= 10)
+    for number, (low, high) in enumerate(spans):
+        intervals.remove(low, high, number)
+    assert at(10) == [1000, 1001]
+    intervals.remove(10, None, 1000)
+    intervals.remove(None, 10, 1001)
+    assert not intervals
+
+
+def test_codes_keep_the_order() -> None:
+    numbers = [float("-inf"), -(2**70), -1.5, -1, 0, 5e-324, 0.1, 1, 2**53, 1e300, float("inf")]
+    assert sorted(numbers, key=number_code) == numbers
+    assert number_code(-0.0) == number_code(0)
+    texts = ["", "\0a", "A", "a", "aa", "é", "￿", "𝒳", "𝒳" * 9]
+    assert sorted(texts, key=text_code) == texts
+    assert text_code("\ud800") > text_code("é")
+
+
+def test_a_literal_has_a_key_for_every_reading() -> None:
+    assert literal_keys("open") >= {"open"}
+    assert literal_keys("12.50") == {"12.50", 12.5}
+    assert literal_keys(10**400) == literal_keys(10**500) == {float("inf")}
+    assert literal_keys(True) == {True}

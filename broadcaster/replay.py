@@ -85,9 +85,9 @@ class Replay:
     def _send(self, subscriptions: list[Subscription], outcome: Outcome) -> None:
         reason = outcome.reset_reason or ("truncated" if outcome.truncated else None)
         for subscription in subscriptions:
-            if subscription.stale is not None:
-                continue
-            if reason is not None:
+            if subscription.stale is not None:  # by what the feed brought meanwhile
+                self._connection.uncover(subscription)
+            elif reason is not None:
                 self._lose(subscription, reason)
             else:
                 self._connection.push(b"diff", subscription.diff(outcome))

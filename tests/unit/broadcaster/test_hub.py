@@ -138,6 +138,32 @@ async def test_a_cursor_resumes_with_exactly_what_was_missed():
         assert third.events == ["diff", "diff", "ready"] or third.events == ["diff", "ready", "diff"]
 
 
+async def test_a_replay_that_the_feed_overtakes_leaves_no_cursor_that_covers_what_it_did_not_send():
+    async with World(hold_bytes=300) as world:
+        await world.commit(("c", None, row(1)))
+        first = world.connect(q=OPEN, other={"done": True})
+        await first.until(2, "ready")
+        first.close()
+        await world.commit(("c", None, row(2)))
+        await world.commit(("c", None, row(3)), ("c", None, row(4, True)))
+        second = world.connect(first.cursor, q=OPEN, other={"done": True})
+        second.outbox.unsent = 1 << 20  # as if it read slowly
+        second.outbox.gate.clear()
+        await second.until(1, "diff")
+        await world.commit(("c", None, row(5, text="x" * 300)))
+        await world.feed.reach(world.feed.epoch, 5)
+        second.outbox.gate.set()
+        await second.until(2, "ready")
+        kinds = [(kind, data["id"]) for kind, data, _ in second.frames]
+        assert kinds[:2] == [("diff", "q"), ("diff", "other")]
+        assert second.frames[1][2] is not None
+        second.close()
+        third = world.connect(second.frames[1][2], q=OPEN, other={"done": True})
+        await third.until(2, "ready")
+        assert ("reset", "q") in [(kind, data["id"]) for kind, data, _ in third.frames]
+        assert len(third.rows("q")) == 4
+
+
 async def test_a_new_subscription_beside_a_resumed_one_starts_afresh():
     async with World() as world:
         await world.commit(("c", None, row(1)))

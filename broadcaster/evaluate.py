@@ -79,8 +79,8 @@ class Predicate:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._paths = tuple(dict.fromkeys(path for leaf in leaves(node) for path in kind_paths(leaf)))
-        self._kinded = tuple(dict.fromkeys([*self._paths, *map(array_path, self._paths)]))
-        self._key_of: Callable[[Mapping[str, str]], tuple[str | None, ...]] | None = None
+        shape = _shape if sum(map(len, self._paths)) <= _SHARED_CHARACTERS else _shape.__wrapped__
+        self._kinded, self._key_of = shape(self._paths)
         self._plain = _compile(node, _NO_KINDS)
         self._variants: dict[tuple[str | None, ...], Test] = {}
 
@@ -92,8 +92,6 @@ class Predicate:
         """The test of rows with these types, for callers that judge many of them in a row."""
         if not types or types.keys().isdisjoint(self._kinded):
             return self._plain
-        if self._key_of is None:
-            self._key_of = _compile_key(self._paths)
         key = self._key_of(types)
         return self._variants.get(key) or self._specialise(key)
 
@@ -106,13 +104,17 @@ class Predicate:
         return test
 
 
-def _compile_key(paths: tuple[str, ...]) -> Callable[[Mapping[str, str]], tuple[str | None, ...]]:
-    """The kinds of the paths, in order."""
+@lru_cache(maxsize=512)
+def _shape(
+    paths: tuple[str, ...],
+) -> tuple[tuple[str, ...], Callable[[Mapping[str, str]], tuple[str | None, ...]]]:
+    """(all paths whose kinds matter, the kinds of the given ones in order)."""
     parts = []
     for path in paths:
         array = array_path(path)
         parts.append(f"get({path!r})" if array == path else f"(get({path!r}) or get({array!r}))")
-    return _function("types", f"({''.join(f'{part}, ' for part in parts)})", _NO_KINDS)
+    kinded = tuple(dict.fromkeys([*paths, *map(array_path, paths)]))
+    return kinded, _function("types", f"({''.join(f'{part}, ' for part in parts)})", _NO_KINDS)
 
 
 def _compile(node: Node, kinds: Kinds) -> Test:

@@ -9,6 +9,7 @@ What has no term left is asked always. The answer is a superset: the compiled pr
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -159,8 +160,9 @@ class _Field(Generic[T]):
     def __init__(self, path: str, used: frozenset[str]) -> None:
         self._path = path
         self._used = used
-        self._array = array_path(path)
-        self._head, *rest = path.split(".")
+        self._array = sys.intern(array_path(path))
+        head, *rest = path.split(".")
+        self._head = sys.intern(head)
         self._rest = tuple(rest)
         self._buckets: dict[Key, dict[_Leaf[T], T] | _Node[T]] = {}
         self._ranges: dict[_Leaf[T], T] = {}

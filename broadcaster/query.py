@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -78,7 +79,7 @@ class _Parser:
         here = f"{at}.{key}"
         if not key.startswith("$"):
             _check_path(key, here)
-            return self.field(key, value, here, depth)
+            return self.field(sys.intern(key), value, here, depth)
         if key not in LOGICAL:
             _refuse_operator(key, here, LOGICAL, "in the place of a field name")
         self.descend(depth + 1, here)

@@ -8,6 +8,7 @@ from typing import Final
 
 from cdc.postgres.facts import Name, Publication, Server, Slot, TableFacts
 from cdc.postgres.target import Target, identifier, literal
+from cdc.requirement import Requirement, need
 
 OLDEST_VERSION: Final = 150000
 _STORED: Final = 180000  # the first version whose pgoutput can publish stored generated columns
@@ -21,18 +22,6 @@ _KINDS: Final = {
     "c": "a composite type",
     "t": "a TOAST table",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One thing that must hold. `detail` says how it stands, `fix` is the exact statement that mends it (empty where
-    none can), `automatic`: the statement is ours to run, permitted by the configuration and by the server."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +50,12 @@ def slot_requirement(target: Target, facts: Facts) -> Requirement:
     name, slot = f"slot {target.slot}", facts.slot
     if slot is None:
         create = f"SELECT pg_create_logical_replication_slot({literal(target.slot)}, 'pgoutput');"
-        return _need(name, target.manage, "is created when tailing begins", "does not exist", create)
+        return need(name, target.manage, "is created when tailing begins", "does not exist", create)
     if slot.plugin != "pgoutput" or slot.database != facts.server.database:
         what = f"plugin {slot.plugin} in database {slot.database}" if slot.plugin else "a physical slot"
         detail = f"is another's ({what}); set another `slot` in the configuration, or drop it"
         return Requirement(name, False, detail, f"SELECT pg_drop_replication_slot({literal(target.slot)});")
-    return _need(
+    return need(
         name,
         slot.invalid is None,
         f"exists, keeps {slot.lag} bytes of log",
@@ -85,52 +74,36 @@ def published(target: Target, facts: Facts) -> frozenset[Name]:
     return frozenset(target.tables) & (publication.tables - narrowed)
 
 
-def explain(unmet: Sequence[Requirement]) -> str:
-    """The unmet requirements with their statements, one paragraph for the operator."""
-    lines = [f"{len(unmet)} requirement{'s are' if len(unmet) > 1 else ' is'} not met"]
-    for requirement in unmet:
-        lines.append(f"  {requirement.name}: {requirement.detail}")
-        if requirement.fix:
-            lines.append(f"      {requirement.fix}")
-    return "\n".join(lines)
-
-
-def _need(
-    name: str, ok: bool, met: str, unmet: str, fix: str = "", *, automatic: bool = False
-) -> Requirement:
-    return Requirement(name, True, met) if ok else Requirement(name, False, unmet, fix, automatic)
-
-
 def _server(facts: Facts) -> Iterator[Requirement]:
     server, slot = facts.server, facts.slot
     role = identifier(server.role)
     major = f"Postgres {server.version // 10000}"
-    yield _need("version", server.version >= OLDEST_VERSION, major, f"{major}; 15 or later is needed")
-    yield _need(
+    yield need("version", server.version >= OLDEST_VERSION, major, f"{major}; 15 or later is needed")
+    yield need(
         "wal_level",
         server.wal_level == "logical",
         "is logical",
         f"is {server.wal_level}; must be logical, which takes a restart of the server",
         "ALTER SYSTEM SET wal_level = 'logical';  -- then restart Postgres",
     )
-    yield _need(
+    yield need(
         "primary", not server.standby, "is one", "a standby cannot be tailed; give the primary's address"
     )
-    yield _need(
+    yield need(
         "replication",
         server.may_replicate,
         f"role {server.role} may replicate",
         f"role {server.role} may not replicate",
         f"ALTER ROLE {role} REPLICATION;  -- on Amazon RDS: GRANT rds_replication TO {role};",
     )
-    yield _need(
+    yield need(
         "replication slots",
         slot is not None or server.free_slots > 0,
         "there is one for us",
         f"all {server.max_slots} (max_replication_slots) are taken",
         f"ALTER SYSTEM SET max_replication_slots = {server.max_slots + 4};  -- then restart Postgres",
     )
-    yield _need(
+    yield need(
         "wal senders",
         server.free_senders > 0 or (slot is not None and slot.active_pid is not None),
         "there is one for us",
@@ -160,7 +133,7 @@ def _table(target: Target, server: Server, table: TableFacts) -> Iterator[Requir
         yield Requirement(name, False, _unsound(table), logged)
         return
     yield Requirement(name, True, "exists")
-    yield _need(
+    yield need(
         f"{name}: primary key",
         table.has_key,
         "has one",
@@ -175,7 +148,7 @@ def _table(target: Target, server: Server, table: TableFacts) -> Iterator[Requir
             f"ALTER TABLE {quoted} DROP CONSTRAINT …, ADD PRIMARY KEY (…);  -- the same, without DEFERRABLE",
         )
     schema, role = identifier(table.schema), identifier(server.role)
-    yield _need(
+    yield need(
         f"{name}: SELECT",
         table.may_select,
         f"role {server.role} may read it",
@@ -189,7 +162,7 @@ def _table(target: Target, server: Server, table: TableFacts) -> Iterator[Requir
             f"hides rows from role {server.role} which the log nevertheless tells of",
             f"ALTER ROLE {role} BYPASSRLS;",
         )
-    yield _need(
+    yield need(
         f"{name}: replica identity",
         not table.not_full,
         "is FULL",
@@ -225,7 +198,7 @@ def _publication(target: Target, facts: Facts, sound: Sequence[TableFacts]) -> I
         yield Requirement(name, False, "does not exist", create, may)
         return
     may = target.manage and publication.owned
-    yield _need(
+    yield need(
         f"{name}: options",
         publication.all_operations and publication.via_root and publication.generated is not False,
         "publishes all operations, via the partition root",
@@ -240,7 +213,7 @@ def _publication(target: Target, facts: Facts, sound: Sequence[TableFacts]) -> I
     whole = publication.all_tables or publication.schemas
     extra = target.manage and not whole and bool(publication.tables - set(target.tables))
     some = f"publishes only some rows or columns of {', '.join(narrowed)}; live queries see no others"
-    yield _need(
+    yield need(
         f"{name}: tables",
         not missing and not extra and not (narrowed and target.manage),
         some if narrowed else "publishes the wanted tables",

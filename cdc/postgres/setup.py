@@ -13,8 +13,9 @@ from cdc.errors import SetupError
 from cdc.postgres import facts as ask
 from cdc.postgres.connect import connect, describe, reason
 from cdc.postgres.facts import Connection, Name
-from cdc.postgres.requirements import Facts, Requirement, explain, published, requirements, slot_requirement
+from cdc.postgres.requirements import Facts, published, requirements, slot_requirement
 from cdc.postgres.target import Target
+from cdc.requirement import Requirement, explain
 
 _ROUNDS: Final = 4
 _LOCK_TIMEOUT_MS: Final = 3000  # an ALTER TABLE waiting for its lock holds up everybody behind it

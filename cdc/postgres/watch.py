@@ -16,9 +16,9 @@ from cdc.postgres import facts as ask
 from cdc.postgres.connect import unavailable
 from cdc.postgres.facts import Connection, Name, Slot, TableFacts
 from cdc.postgres.memory import shape_of
-from cdc.postgres.requirements import explain
 from cdc.postgres.stream import Announcement, PostgresStream
 from cdc.postgres.target import Target
+from cdc.requirement import explain
 
 _log = logging.getLogger(__name__)
 _FAILED_LOOKS: Final = 3

@@ -1,7 +1,7 @@
 """What every source must do, whatever the database: a suite that each source's own test file runs by subclassing.
 
-The subclass gives a fixture `driver`. Two collections exist: `items` (key `id`, a number; `name`, text; `n`, number
-or null) and `others` (the same).
+The subclass gives a fixture `driver`. Two collections exist: `items` (key `id`, whatever the database calls it, a number;
+`name`, text; `n`, number or null) and `others` (the same).
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ Change: TypeAlias = Insert | Update | Delete
 class Driver(Protocol):
     """A database of the test's own."""
 
+    key_field: str
     changes_keys: bool
     truncates: bool
 
@@ -110,7 +111,7 @@ class Conformance:
     """The suite."""
 
     async def test_insert_update_delete(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(one("items", 1))
@@ -126,7 +127,7 @@ class Conformance:
         assert all(event.key == {"id": 1} and event.collection == "items" for event in events)
 
     async def test_one_transaction_is_consecutive_and_numbered(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(
@@ -150,7 +151,7 @@ class Conformance:
         assert events[6].transaction["last"] is True
 
     async def test_what_is_rolled_back_is_invisible(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(one("items", 1), commit=False)
@@ -159,7 +160,7 @@ class Conformance:
         assert [event.key["id"] for event in events] == [2]
 
     async def test_what_is_not_followed_only_moves_the_position(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             before = tail.positions[-1]
@@ -171,7 +172,7 @@ class Conformance:
     async def test_key_change_is_a_delete_and_an_insert(self, driver: Driver) -> None:
         if not driver.changes_keys:
             return
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(one("items", 1))
@@ -186,7 +187,7 @@ class Conformance:
     async def test_truncate_is_one_event(self, driver: Driver) -> None:
         if not driver.truncates:
             return
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(one("items", 1, 2))
@@ -197,7 +198,7 @@ class Conformance:
         assert events[2].change == ("t", None, None)
 
     async def test_a_restart_gives_what_was_missed_once(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         async with tail.running(driver.source):
             await started(driver, tail)
             await driver.transaction(one("items", 1))
@@ -214,7 +215,7 @@ class Conformance:
         ]
 
     async def test_restarts_while_written_to_lose_and_repeat_nothing(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         chance = random.Random(7)
         async with tail.running(driver.source):
             await started(driver, tail)
@@ -236,7 +237,7 @@ class Conformance:
         assert offsets == sorted(set(offsets))
 
     async def test_a_large_transaction_arrives_whole(self, driver: Driver) -> None:
-        tail = new_tail()
+        tail = new_tail(driver.key_field)
         count = 20_000
         async with tail.running(driver.source):
             await started(driver, tail)

@@ -19,9 +19,9 @@ from cdc.event import Position
 from cdc.health import State
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.postgres import setup
-from cdc.postgres.requirements import Requirement
 from cdc.postgres.source import PostgresSource
 from cdc.postgres.target import Target
+from cdc.requirement import Requirement
 from cdc.tailer import Stream
 from integration.test_postgres_source import PostgresDriver, followed
 from servers.postgres import Database

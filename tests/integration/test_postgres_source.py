@@ -27,6 +27,7 @@ TABLE = "CREATE TABLE {} (id bigint PRIMARY KEY, name text, n int)"
 class PostgresDriver:
     """The suite's driver: a database with `items`, `others` and, not followed, `elsewhere`."""
 
+    key_field = "id"
     changes_keys = True
     truncates = True
 

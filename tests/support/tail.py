@@ -55,7 +55,7 @@ class Event:
 
 @dataclass
 class Tail:
-    """What has been read of a log so far."""
+    """What has been read of a log so far. key_field: the name of the key's field, which is called `id` in here."""
 
     log: EventLog
     health: SourceHealth = field(default_factory=SourceHealth)
@@ -63,6 +63,7 @@ class Tail:
     events: list[Event] = field(default_factory=list)
     resets: list[Reset] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
+    key_field: str = "id"
     _end: int | None = None
 
     @asynccontextmanager
@@ -113,7 +114,16 @@ class Tail:
                 self.positions.append(chunk.position)
             for offset, collection, key, value in chunk.entries:
                 assert value is not None
-                self.events.append(Event(offset, collection, json.loads(key), json.loads(value)))
+                event = json.loads(value)
+                for image in ("before", "after"):
+                    event[image] = self._as_id(event[image])
+                self.events.append(Event(offset, collection, self._as_id(json.loads(key)), event))
+
+    def _as_id(self, row: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The row with its key's field called `id`."""
+        if row is None or self.key_field not in row:
+            return row
+        return {"id" if name == self.key_field else name: value for name, value in row.items()}
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
@@ -123,6 +133,6 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-def new_tail() -> Tail:
+def new_tail(key_field: str = "id") -> Tail:
     """A tail into a fresh log in memory."""
-    return Tail(MemoryLog())
+    return Tail(MemoryLog(), key_field=key_field)

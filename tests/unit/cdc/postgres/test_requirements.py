@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cdc.postgres.facts import Publication, Server, Slot, TableFacts
-from cdc.postgres.requirements import Facts, Requirement, explain, published, requirements, slot_requirement
+from cdc.postgres.requirements import Facts, published, requirements, slot_requirement
 from cdc.postgres.target import Target
+from cdc.requirement import Requirement, explain
 
 NAME = ("public", "t")
 TARGET = Target("p", "db", "postgresql://h/d", True, "pub", "the_slot", {NAME: "t"})

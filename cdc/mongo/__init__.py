@@ -1,0 +1,1 @@
+"""MongoDB: change streams in, change events out."""

@@ -1,0 +1,177 @@
+"""Changes to batches: transactions kept together, numbered, each batch with its position. (pure)
+
+Only the next event tells where a transaction of several documents ends, or the stream's own word that nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from cdc.codec import encode_event
+from cdc.event import Batch, Position, Record
+from cdc.mongo.decode import Change, RowChange, token_order
+
+BATCH_BYTES: Final = 1 << 20
+PROGRESS_MS: Final = 100
+
+_Row = tuple[RowChange, int, int]  # with its number in the transaction and among its collection's, from 1
+
+
+class Assembler:
+    """source: the part of the `source` block that never changes; after: where the stream begins.
+
+    sharded: events of one transaction come from several shards, so that a silent stream says nothing of its end;
+    progress beyond it does.
+    pending: bytes of events not taken.
+    """
+
+    def __init__(
+        self, source: dict[str, Any], after: Position, *, begin: bool, sharded: bool, now_ms: int
+    ) -> None:
+        self.pending = 0
+        self._source = source
+        self._epoch = after.epoch
+        self._sharded = sharded
+        self._told = self._seen = after
+        self._told_ms = 0
+        self._records: list[Record] = []
+        self._size = 0
+        self._ts_ms = 0
+        self._sealed: deque[tuple[Batch, int]] = deque()
+        self._transaction: tuple[int, bytes, int] | None = None
+        self._open: list[_Row] = []
+        self._open_size = 0
+        self._orders: dict[str, int] = {}
+        self._total = 0
+        self._last_change: Change | None = None
+        if begin:
+            self._sealed.append((Batch([], after, now_ms), 0))
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, as far as can be told."""
+        return self._transaction is not None
+
+    def add(self, change: Change, now_ms: int) -> None:
+        """The stream's next event."""
+        if self._transaction is not None and change.transaction != self._transaction:
+            self._end(now_ms)
+        if change.transaction is not None:
+            self._transaction, self._last_change = change.transaction, change
+            for row in change.rows:
+                self._add_open(row, change, now_ms)
+            return
+        for row in change.rows:
+            self._records.append(self._encode((row, 1, 1), change, now_ms, last=True))
+            self._grow(self._records[-1])
+        self._pass(change)
+        if change.resets:
+            self._seal()
+            self._sealed.append((Batch([], self._seen, change.ts_ms, change.resets), 0))
+            self._told = self._seen
+        elif self._size >= BATCH_BYTES:
+            self._seal()
+
+    def idle(self, token: str, now_ms: int) -> None:
+        """The stream has nothing more for now, and stands at `token`."""
+        order = token_order(token)
+        if self._transaction is not None:
+            if self._sharded and order <= self._transaction[0]:
+                return
+            self._end(now_ms)
+        if order > self._seen.order:
+            self._seen = Position(self._epoch, order, {"token": token})
+        if (
+            not self._records
+            and self._seen.order > self._told.order
+            and now_ms - self._told_ms >= PROGRESS_MS
+        ):
+            self._told_ms = now_ms
+            self._told = self._seen
+            self._sealed.append((Batch([], self._seen, now_ms), 0))
+
+    def take(self) -> Batch | None:
+        """The next batch; None if nothing is complete."""
+        if not self._sealed and self._records:
+            self._seal()
+        if not self._sealed:
+            return None
+        batch, size = self._sealed.popleft()
+        self.pending -= size
+        return batch
+
+    def _add_open(self, row: RowChange, change: Change, now_ms: int) -> None:
+        order = self._orders[row.collection] = self._orders.get(row.collection, 0) + 1
+        self._total += 1
+        self._open.append((row, self._total, order))
+        self._open_size += len(row.before or b"") + len(row.after or b"")
+        if self._open_size >= BATCH_BYTES and len(self._open) > len(self._orders):
+            self._seal()
+            newest = self._newest()
+            part = [self._encode(each, change, now_ms) for each in self._open if each[1] not in newest]
+            self._open = [each for each in self._open if each[1] in newest]
+            self._open_size = 0
+            self._put(Batch(part, None, change.ts_ms))
+
+    def _newest(self) -> frozenset[int]:
+        """The numbers of the last row so far of each collection."""
+        return frozenset({row.collection: number for row, number, _ in self._open}.values())
+
+    def _end(self, now_ms: int) -> None:
+        """The open transaction is complete."""
+        change = self._last_change
+        assert change is not None
+        last = self._newest()
+        for each in self._open:
+            self._records.append(self._encode(each, change, now_ms, last=each[1] in last))
+            self._grow(self._records[-1])
+        self._transaction = self._last_change = None
+        self._open, self._open_size = [], 0
+        self._orders, self._total = {}, 0
+        self._pass(change)
+        self._seal()
+
+    def _encode(self, row: _Row, change: Change, now_ms: int, *, last: bool = False) -> Record:
+        what, total_order, collection_order = row
+        source = {
+            **self._source,
+            "ts_ms": change.ts_ms,
+            "collection": what.collection,
+            "txId": str(change.order),
+            "ord": change.order & 0xFFFFFFFF,
+        }
+        value = encode_event(
+            op=what.op,
+            before=what.before,
+            after=what.after,
+            source=source,
+            ts_ms=now_ms,
+            total_order=total_order,
+            collection_order=collection_order,
+            last=last,
+            types=what.types,
+        )
+        return what.collection, what.key, value
+
+    def _grow(self, record: Record) -> None:
+        size = len(record[2] or b"")
+        self._size += size
+        self.pending += size
+
+    def _pass(self, change: Change) -> None:
+        self._seen = Position(self._epoch, change.order, {"token": change.token})
+        self._ts_ms = change.ts_ms
+
+    def _seal(self) -> None:
+        """What is complete becomes a batch."""
+        if not self._records:
+            return
+        self._sealed.append((Batch(self._records, self._seen, self._ts_ms), self._size))
+        self._told = self._seen
+        self._records, self._size = [], 0
+
+    def _put(self, batch: Batch) -> None:
+        size = sum(len(value or b"") for _, _, value in batch.records)
+        self.pending += size
+        self._sealed.append((batch, size))

@@ -1,0 +1,120 @@
+"""Connections to MongoDB, and what its errors mean for the pipeline."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, TypeAlias
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from cdc.errors import ConfigError, LivetailError, PositionLost, ProtocolError, SetupError, SourceUnavailable
+from cdc.mongo.target import Target, shell
+from cdc.mongo.values import OPTIONS
+
+Client: TypeAlias = AsyncMongoClient[dict[str, Any]]
+
+_SELECTION_MS: Final = 5_000
+_SOCKET_MS: Final = 70_000  # above the longest read that we ask for
+_UNAUTHORIZED: Final = 13
+_AUTHENTICATION_FAILED: Final = 18
+_TOO_LARGE: Final = 10334
+_NO_REPLICA_SET: Final = 40573
+_LOST: Final = {
+    286: "the oplog no longer holds what follows our position",
+    136: "the oplog was overwritten while it was read",
+    280: "the oplog does not hold our position",
+    260: "the server does not accept our position",
+}
+
+
+def describe(conn: str) -> str:
+    """Where `conn` leads, without any secret: `MongoDB at db.example:27017/app as user app`."""
+    place = conn.partition("://")[2].partition("?")[0]
+    user, at, hosts = place.rpartition("@")
+    name = user.partition(":")[0] if at else "(none)"
+    return f"MongoDB at {hosts.rstrip('/')} as user {name}"
+
+
+def connect(conn: str) -> Client:
+    """A client; it connects at the first use. Raises ConfigError, which shows nothing of the string."""
+    try:
+        client: Client = AsyncMongoClient(
+            conn,
+            appname="livetail",
+            serverSelectionTimeoutMS=_SELECTION_MS,
+            connectTimeoutMS=_SELECTION_MS,
+            socketTimeoutMS=_SOCKET_MS,
+            readPreference="primary",
+        )
+    except (InvalidURI, ConfigurationError, ValueError, TypeError):
+        raise ConfigError(
+            "`conn` is not a MongoDB connection string; write mongodb://user:password@host:27017/database?replicaSet=rs0"
+        ) from None
+    return client
+
+
+def database_of(client: Client, target: Target) -> AsyncDatabase[dict[str, Any]]:
+    """The target's database, its documents decoded as `cdc.mongo.values` wants them."""
+    return client.get_database(target.database, codec_options=OPTIONS)
+
+
+def reason(error: PyMongoError) -> str:
+    """The server's or the network's words on one line, without the driver's description of the topology."""
+    text = str(error).partition(", full error:")[0].partition(", Timeout:")[0]
+    if isinstance(error, ServerSelectionTimeoutError):
+        text = re.sub(r" \(configured timeouts:[^)]*\)", "", text)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def explain(target: Target, error: PyMongoError) -> LivetailError:
+    """The error as what the pipeline acts on."""
+    where = f"{target.alias} ({describe(target.conn)})"
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in _LOST:
+        return PositionLost(
+            f"{where}: {_LOST[code]}. Changes are missing: enlarge the oplog (replSetResizeOplog), and to begin anew "
+            "start the tailer once with --reset-position"
+        )
+    if code == _TOO_LARGE:
+        return ProtocolError(
+            f"{where}: a change is larger than the 16 MiB that MongoDB can tell of, its document's old and new image "
+            "together. Make that document smaller than 8 MiB and keep large values elsewhere, or switch the "
+            "collection's images off; then start the tailer once with --reset-position"
+        )
+    if code == _UNAUTHORIZED:
+        user = describe(target.conn).rpartition(" ")[2]
+        grant = {"grantRolesToUser": user, "roles": [{"role": "read", "db": target.database}]}
+        return SetupError(f"{where}: {reason(error)}; grant it: {shell('admin', grant)}")
+    if code == _AUTHENTICATION_FAILED:
+        return SourceUnavailable(f"{where}: {reason(error)} Look at user, password and authSource in `conn`.")
+    if code == _NO_REPLICA_SET:
+        return SetupError(f"{where}: is no replica set; start mongod with --replSet rs0, then rs.initiate()")
+    return SourceUnavailable(f"{where}: {reason(error)}")
+
+
+async def force_progress(client: Client, target: Target) -> None:
+    """Write a no-op to the oplog, so that change streams move on where nobody writes. Reaches every shard where the
+    role permits `appendOplogNote`; else by a linearizable read, which any reader may do. Raises PyMongoError."""
+    try:
+        note = {"appendOplogNote": 1, "data": {"livetail": 1}, "writeConcern": {"w": "majority"}}
+        await client.admin.command(note)
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        await client[target.database].command(
+            "find",
+            target.collections[0],
+            filter={"_id": "livetail"},
+            limit=1,
+            singleBatch=True,
+            readConcern={"level": "linearizable"},
+            maxTimeMS=_SELECTION_MS,
+        )

@@ -99,9 +99,8 @@ def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, ve
 def check(file: Path) -> None:
     """Tell for every requirement of every database whether it is met, or the statement that mends it."""
     from cdc.errors import ConfigError, LivetailError
-    from cdc.postgres.setup import check as check_postgres
-    from cdc.postgres.target import Target
     from cdc.process import CHECK_FAILED, fail, load_config
+    from cdc.runner import requirements_of
 
     config = load_config("check", file)
     failed = 0
@@ -111,7 +110,7 @@ def check(file: Path) -> None:
             continue
         click.echo(f"{alias}:")
         try:
-            requirements = asyncio.run(check_postgres(Target.of(config, alias)))
+            requirements = asyncio.run(requirements_of(config, alias))
         except ConfigError as error:
             fail("check", error)
         except LivetailError as error:

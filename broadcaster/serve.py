@@ -14,12 +14,10 @@ from broadcaster.app import App
 from broadcaster.feed import Feed
 from broadcaster.hub import Hub
 from broadcaster.metrics import Metrics
-from broadcaster.snapshot.postgres import PostgresReader
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.subscription import Subscription
 from cdc.config import Config
 from cdc.log import EventLog
-from cdc.postgres.target import Target
 from cdc.process import listen
 
 Report = Callable[[], Mapping[str, Any]]
@@ -80,6 +78,15 @@ async def serve(
 
 
 def _reader(config: Config, alias: str) -> SnapshotReader:
+    """The reader of this database. What it needs is imported here: no driver is loaded that nobody uses."""
+    if config.databases[alias].type == "mongo":
+        from broadcaster.snapshot.mongo import MongoReader
+        from cdc.mongo.target import Target as MongoTarget
+
+        return MongoReader(MongoTarget.of(config, alias))
+    from broadcaster.snapshot.postgres import PostgresReader
+    from cdc.postgres.target import Target
+
     target = Target.of(config, alias)
     tables = {collection: name for name, collection in target.tables.items()}
     return PostgresReader(alias, target.conn, target.publication, tables)

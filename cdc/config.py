@@ -25,7 +25,7 @@ _OF_SCHEME: Final = {
     "mariadb": "mysql",
 }
 _NAMES: Final = {"mongo": "MongoDB", "postgres": "Postgres", "mysql": "MySQL"}
-_SERVED: Final = ("postgres",)
+_SERVED: Final = ("mongo", "postgres")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -232,7 +232,7 @@ class _Parser:
         live = [name for name, collection in collections.items() if collection.is_realtime]
         if live and kind not in _SERVED:
             node.fail(
-                f"{_NAMES[kind]} is not supported yet; only Postgres is. Set `isRealtimeEnabled: false`"
+                f"{_NAMES[kind]} is not supported yet; MongoDB and Postgres are. Set `isRealtimeEnabled: false`"
             )
         default = collections.pop(DEFAULT_COLLECTION, None)
         if default is not None and default.is_realtime:

@@ -1,4 +1,4 @@
-"""Runs all tailers of a configuration; the one place where a database's type picks its source."""
+"""Runs all tailers of a configuration; the one place in here where a database's type picks its source."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cdc.heap import keep_heap
 from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
+from cdc.requirement import Requirement
 from cdc.tailer import Source
 
 
@@ -71,7 +72,25 @@ async def run_tailer(
 
 def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
     """The source of this database. Raises ConfigError if its connection string cannot be used."""
+    if config.databases[alias].type == "mongo":
+        from cdc.mongo.source import MongoSource
+        from cdc.mongo.target import Target as MongoTarget
+
+        return MongoSource(MongoTarget.of(config, alias))
     from cdc.postgres.source import PostgresSource
     from cdc.postgres.target import Target
 
     return PostgresSource(Target.of(config, alias), metrics)
+
+
+async def requirements_of(config: Config, alias: str) -> list[Requirement]:
+    """Every requirement of this database as it stands. Raises ConfigError, SourceUnavailable."""
+    if config.databases[alias].type == "mongo":
+        from cdc.mongo.setup import check as check_mongo
+        from cdc.mongo.target import Target as MongoTarget
+
+        return await check_mongo(MongoTarget.of(config, alias))
+    from cdc.postgres.setup import check
+    from cdc.postgres.target import Target
+
+    return await check(Target.of(config, alias))

@@ -81,18 +81,21 @@ async def mend(client: Client, target: Target) -> Outcome:
     if commands:
         facts = await gather(client, target)
     missing = tuple(requirement for requirement in images(target, facts) if not requirement.ok)
-    return Outcome(facts, await epoch_of(client, facts), missing)
+    return Outcome(facts, await epoch_of(client), missing)
 
 
-async def epoch_of(client: Client, facts: Facts) -> str:
-    """Which oplog this is: the id of the replica set or cluster; where the user may not see it, the set's name."""
+async def epoch_of(client: Client) -> str:
+    """Which oplog this is: the id of the replica set or cluster; where the user may not see it, the set's name.
+    Raises PyMongoError."""
+    hello = await client.admin.command("hello")
+    name = str(hello.get("setName", "sharded"))
     try:
-        if facts.sharded:
+        if "setName" not in hello:
             version: dict[str, Any] | None = await client["config"]["version"].find_one()
-            return str((version or {}).get("clusterId", "sharded"))
+            return str((version or {}).get("clusterId", name))
         config = (await client.admin.command("replSetGetConfig"))["config"]
         return str(config["settings"]["replicaSetId"])
     except OperationFailure as error:
         if error.code != _UNAUTHORIZED:
             raise
-        return facts.set_name or "sharded"
+        return name

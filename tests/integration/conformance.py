@@ -1,6 +1,6 @@
 """What every source must do, whatever the database: a suite that each source's own test file runs by subclassing.
 
-The subclass gives a fixture `driver`. Two collections exist: `items` (key `id`, whatever the database calls it, a number;
+The subclass gives a fixture `driver`. Two collections exist: `items` (key `id`, however it is called there, a number;
 `name`, text; `n`, number or null) and `others` (the same).
 """
 

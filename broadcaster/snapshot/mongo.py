@@ -1,0 +1,116 @@
+"""Initial results from MongoDB: the pushed-down query at one cluster time, filtered by the evaluator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from broadcaster.errors import RequestError
+from broadcaster.evaluate import decode_row
+from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.mongo_query import push_down
+from broadcaster.snapshot.reader import Snapshot
+from cdc.codec import encode_key
+from cdc.mongo.connect import Client, connect, database_of, force_progress, reason
+from cdc.mongo.decode import order_of
+from cdc.mongo.setup import epoch_of
+from cdc.mongo.target import Target
+from cdc.mongo.values import OPTIONS, encode_row
+
+log = logging.getLogger(__name__)
+
+_FETCH_ROWS: Final = 1_000
+_LONGEST_MS: Final = 60_000
+_CHANGED: Final = frozenset(
+    {239, 246}
+)  # SnapshotTooOld, SnapshotUnavailable: worth another try at a newer time
+_KEY: Final = ("_id",)
+
+
+class MongoReader:
+    """Reads through a client of its own, which connects at the first read."""
+
+    def __init__(self, target: Target) -> None:
+        """Raises ConfigError if the connection string is none."""
+        self._target = target
+        self._client: Client | None = None
+
+    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+        """See `SnapshotReader.read`. Everything is as of one cluster time, which a majority has: what committed up to
+        then is seen, and nothing later. So the events of the stream beyond it are those that are not shown."""
+        try:
+            client = self._connected()
+            epoch = await epoch_of(client)
+            time = await self._now(client)
+            cursor = await database_of(client, self._target).cursor_command(
+                "find",
+                query.collection,
+                filter=push_down(query.node),
+                collation={"locale": "simple"},
+                batchSize=_FETCH_ROWS,
+                readConcern={"level": "snapshot", "atClusterTime": time},
+                maxTimeMS=_LONGEST_MS,
+                codec_options=OPTIONS,
+            )
+            rows: dict[bytes, bytes] = {}
+            try:
+                async for doc in cursor:
+                    row = encode_row(doc)
+                    if query.test(decode_row(row.json), row.types):
+                        rows[encode_key({"_id": row.id})] = row.json
+                        if len(rows) > max_rows:
+                            raise RequestError(
+                                "result_too_large",
+                                f"the result has more than {max_rows} rows (initialRows)",
+                                "$.where",
+                            )
+            finally:
+                await cursor.close()
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+        order = order_of(time)
+        return Snapshot(rows, epoch, order + 1, _shows(order), _KEY)
+
+    async def shows(self) -> Callable[[str], bool]:
+        """See `SnapshotReader.shows`."""
+        try:
+            return _shows(order_of(await self._now(self._connected())))
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
+
+    async def nudge(self) -> None:
+        """See `SnapshotReader.nudge`. Failure is no matter: the join goes on waiting."""
+        try:
+            await force_progress(self._connected(), self._target)
+        except PyMongoError as error:
+            log.debug("%s: nudge failed: %s", self._target.alias, reason(error))
+
+    async def close(self) -> None:
+        """See `SnapshotReader.close`."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = connect(self._target.conn)
+        return self._client
+
+    async def _now(self, client: Client) -> Any:
+        """The time of the newest write."""
+        return (await client.admin.command("ping"))["operationTime"]
+
+    def _unavailable(self, error: PyMongoError) -> RequestError:
+        if isinstance(error, OperationFailure) and error.code not in _CHANGED:
+            log.error("%s: %s", self._target.alias, reason(error))
+        return RequestError(
+            "database_unavailable", f"`{self._target.alias}` could not answer: {reason(error)}"
+        )
+
+
+def _shows(time: int) -> Callable[[str], bool]:
+    """A transaction's id is its cluster time."""
+    return lambda transaction: int(transaction) <= time

@@ -128,7 +128,8 @@ def test_every_condition_on_every_value(collection: Collection[Any]) -> None:
         [{"f": [value, other]} for other in ("x", ObjectId(OID), 7, Decimal128("3"))] for value in SCALARS
     ]
     collection.delete_many({})
-    collection.insert_many([doc for docs in (*shapes, *beside) for doc in docs])
+    docs = [doc for docs in (*shapes, *beside) for doc in docs]
+    collection.insert_many([{"_id": number, **doc} for number, doc in enumerate(docs)])
     stored = list(collection.find())
     assert [found for where in every_leaf() for found in lost(collection, stored, where)] == []
 

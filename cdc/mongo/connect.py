@@ -101,8 +101,16 @@ def explain(target: Target, error: PyMongoError) -> LivetailError:
 
 
 async def force_progress(client: Client, target: Target) -> None:
-    """Write a no-op to the oplog, so that change streams move on where nobody writes. Reaches every shard where the
-    role permits `appendOplogNote`; else by a linearizable read, which any reader may do. Raises PyMongoError."""
+    """Write no-ops to the oplog, so that change streams move on where nobody writes. Raises PyMongoError.
+
+    Twice: a change stream that has met nothing since it was opened does not move on for the first (seen in 6.0.5).
+    """
+    for _ in range(2):
+        await _write_nothing(client, target)
+
+
+async def _write_nothing(client: Client, target: Target) -> None:
+    """On every shard where the user may `appendOplogNote`; else by a linearizable read, which any reader may do."""
     try:
         note = {"appendOplogNote": 1, "data": {"livetail": 1}, "writeConcern": {"w": "majority"}}
         await client.admin.command(note)

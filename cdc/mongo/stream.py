@@ -25,7 +25,7 @@ AWAIT_MS: Final = 50
 MAX_PENDING: Final = 8 << 20  # bytes not taken beyond which reading stops
 _BATCH_EVENTS: Final = 1_000
 _EVENTS_PER_TURN: Final = 64  # about 1 ms of decoding, then the loop gets its turn
-_CLOSE_S: Final = 0.4
+_CLOSE_S: Final = 0.3
 
 Watching: TypeAlias = AsyncDatabaseChangeStream[dict[str, Any]]
 
@@ -110,7 +110,7 @@ class MongoStream:
     async def _within(self, work: Awaitable[None]) -> None:
         """Do this within a moment, whether or not the server is still there."""
         try:
-            async with asyncio.timeout(_CLOSE_S / 4):
+            async with asyncio.timeout(_CLOSE_S):
                 await work
         except (TimeoutError, PyMongoError):
             pass

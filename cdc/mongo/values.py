@@ -174,12 +174,16 @@ def _binary(value: bytes) -> tuple[Any, str | None]:
 
 def iso_date(millis: int) -> str:
     """A BSON date, Unix ms, as ISO 8601."""
-    days, of_day = divmod(millis, _DAY_MS)
-    cycles, days = divmod(days, _DAYS_PER_400_YEARS)  # so that any year can be reckoned
-    moment = _EPOCH + timedelta(days=days, milliseconds=of_day)
-    year = moment.year + 400 * cycles
-    clock = moment.strftime("%m-%dT%H:%M:%S") + (f".{of_day % 1000:03}" if of_day % 1000 else "")
-    return f"{year:04}-{clock}Z" if year > 0 else f"{1 - year:04}-{clock}Z BC"
+    timespec = "milliseconds" if millis % 1000 else "seconds"
+    try:
+        return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec=timespec) + "Z"
+    except OverflowError:  # beyond Python's years
+        days, of_day = divmod(millis, _DAY_MS)
+        cycles, days = divmod(days, _DAYS_PER_400_YEARS)
+        moment = _EPOCH + timedelta(days=days, milliseconds=of_day)
+        year = moment.year + 400 * cycles
+        rest = moment.isoformat(timespec=timespec)[4:] + "Z"
+        return f"{year:04}{rest}" if year > 0 else f"{1 - year:04}{rest} BC"
 
 
 def _code(value: Code) -> dict[str, Any]:

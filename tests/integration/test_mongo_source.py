@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from bson.objectid import ObjectId
 from pymongo import AsyncMongoClient
 
+from cdc.errors import PositionLost, ProtocolError, SetupError, SourceUnavailable
+from cdc.event import Position
+from cdc.health import State
 from cdc.metrics import DatabaseMetrics
+from cdc.mongo import stream as stream_module
+from cdc.mongo.connect import connect, force_progress
+from cdc.mongo.setup import check
 from cdc.mongo.source import MongoSource
 from cdc.mongo.target import Target
 from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update
-from servers.mongo import MongoDatabase
+from servers.mongo import Mongod, MongoDatabase
+from support.tail import Tail, eventually, new_tail
 
 
 def stored(doc: Doc) -> Doc:
@@ -81,3 +90,207 @@ async def driver(mongo_db: MongoDatabase) -> AsyncIterator[MongoDriver]:
 
 class TestMongo(Conformance):
     """The shared suite."""
+
+
+async def followed(tail: Tail) -> None:
+    await tail.until(lambda tail: bool(tail.positions))
+
+
+async def failure_of(tail: Tail, task: asyncio.Task[None]) -> BaseException | None:
+    await asyncio.wait([task], timeout=30)
+    assert task.done(), tail.health
+    return task.exception()
+
+
+async def test_images_are_switched_on_and_again_after_a_drop(driver: MongoDriver) -> None:
+    await driver.db["items"].insert_one({"_id": 1, "n": 1})
+    tail = new_tail()
+    async with tail.running(driver.source):
+        await followed(tail)
+        await driver.db["items"].update_one({"_id": 1}, {"$set": {"n": 2}})
+        assert (await tail.count(1))[0].change == ("u", {"_id": 1, "n": 1}, {"_id": 1, "n": 2})
+        await driver.db["items"].drop()
+        await tail.until(lambda tail: bool(tail.resets))
+        await driver.db["items"].insert_one({"_id": 2, "n": 0})
+
+        async def has_image() -> bool:
+            seen = len(tail.events)
+            await driver.db["items"].update_one({"_id": 2}, {"$inc": {"n": 1}})
+            return (await tail.count(seen + 1))[-1].before is not None
+
+        await eventually(has_image)
+    assert [(reset.collection, reset.reason) for reset in tail.resets] == [("items", "collection_dropped")]
+
+
+async def test_without_images_before_is_unknown_never_partial(driver: MongoDriver) -> None:
+    tail = new_tail()
+    async with tail.running(driver.following("items", manage=False)):
+        await followed(tail)
+        await driver.db["items"].insert_one({"_id": 1, "n": 1})
+        await driver.db["items"].update_one({"_id": 1}, {"$set": {"n": 2}})
+        await driver.db["items"].replace_one({"_id": 1}, {"n": 3})
+        await driver.db["items"].delete_one({"_id": 1})
+        events = await tail.count(4)
+    assert [event.change for event in events] == [
+        ("c", None, {"_id": 1, "n": 1}),
+        ("u", None, None),
+        ("u", None, {"_id": 1, "n": 3}),
+        ("d", None, None),
+    ]
+    assert "changeStreamPreAndPostImages" not in str(await driver.db.list_collections())
+
+
+async def test_renames_and_drops_are_told(driver: MongoDriver) -> None:
+    await driver.db["fresh"].insert_one({"_id": 1})
+    tail = new_tail()
+    async with tail.running(driver.source):
+        await followed(tail)
+        await driver.db["fresh"].rename("items", dropTarget=True)
+        await driver.db["items"].rename("stale")
+        await driver.client.drop_database(driver.db.name)
+        await tail.until(lambda tail: any(reset.reason == "database_dropped" for reset in tail.resets))
+        await driver.db["items"].insert_one({"_id": 2})
+        events = await tail.count(1)
+    assert events[0].after == {"_id": 2}
+    told = [(reset.collection, reset.reason) for reset in tail.resets]
+    assert ("items", "collection_renamed") in told
+    assert ("items", "database_dropped") in told and ("others", "database_dropped") in told
+
+
+async def test_the_invalidated_stream_is_resumed_by_the_next_tailer(driver: MongoDriver) -> None:
+    tail = new_tail()
+    async with tail.running(driver.source):
+        await followed(tail)
+    await driver.db["items"].insert_one({"_id": 1})
+    await driver.client.drop_database(driver.db.name)
+    await driver.db["items"].insert_one({"_id": 2})
+    for _ in range(2):
+        async with tail.running(driver.source):
+            await tail.count(2)
+    assert [event.key["_id"] for event in tail.events] == [1, 2]
+
+
+async def test_transactions_that_come_from_several_shards_end_by_progress(
+    driver: MongoDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica set that is taken for a cluster: its silence ends no transaction, so progress is forced."""
+    forced = []
+
+    async def counted(*arguments: Any) -> None:
+        forced.append(arguments)
+        await force_progress(*arguments)
+
+    monkeypatch.setattr(stream_module, "force_progress", counted)
+
+    class Sharded(MongoSource):
+        async def open(self, after: Position | None) -> Any:
+            following = await super().open(after)
+            following._stream._assembler._sharded = True
+            return following
+
+    tail = new_tail()
+    async with tail.running(lambda _: Sharded(driver.target(), watch_every=0.2)):
+        await followed(tail)
+        await driver.transaction(Insert("items", ({"id": 1}, {"id": 2})))
+        assert len(await tail.count(2)) == 2
+    assert forced
+
+
+async def test_every_type_of_id(driver: MongoDriver) -> None:
+    ids = [ObjectId("65f0a1b2c3d4e5f6a7b8c9d0"), "text", 7, 2**60, 1.5, {"a": 1, "b": [1]}, True]
+    tail = new_tail()
+    async with tail.running(driver.source):
+        await followed(tail)
+        for each in ids:
+            await driver.db["items"].insert_one({"_id": each})
+            await driver.db["items"].delete_one({"_id": each})
+        events = await tail.count(2 * len(ids))
+    shown = ["65f0a1b2c3d4e5f6a7b8c9d0", "text", 7, str(2**60), 1.5, {"a": 1, "b": [1]}, True]
+    assert [event.key["_id"] for event in events[::2]] == shown
+    assert [event.before for event in events[1::2]] == [{"_id": each} for each in shown]
+    assert events[0].value["types"] == {"_id": "objectId"}
+    assert events[6].value["types"] == {"_id": "int64"}
+
+
+async def test_a_change_too_large_to_tell_stops_the_tailer(driver: MongoDriver) -> None:
+    tail = new_tail()
+    async with tail.running(driver.source) as task:
+        await followed(tail)
+        await driver.db["items"].insert_one({"_id": 1, "text": "x" * 9_000_000})
+        await driver.db["items"].update_one({"_id": 1}, {"$set": {"text": "y" * 9_000_000}})
+        failure = await failure_of(tail, task)
+    assert isinstance(failure, ProtocolError)
+    assert "16 MiB" in str(failure)
+    assert len(tail.events) <= 1
+
+
+async def test_a_standalone_is_told_how_to_become_a_replica_set(
+    throwaway_mongo: Callable[..., Mongod],
+) -> None:
+    server = throwaway_mongo(None)
+    target = Target("todo-app", "db", server.url, True, "app", ("items",))
+    with pytest.raises(SetupError, match=r"standalone(.|\n)*rs\.initiate\(\)"):
+        await MongoSource(target).open(None)
+    assert next(each.name for each in await check(target) if not each.ok) == "replica set"
+
+
+async def test_a_position_that_the_oplog_lost(throwaway_mongo: Callable[..., Mongod]) -> None:
+    server = throwaway_mongo("rs0", "--oplogSize", "5", "--syncdelay", "1")
+    target = Target("todo-app", "db", server.url, True, "app", ("items",))
+    tail = new_tail()
+    async with tail.running(lambda _: MongoSource(target)):
+        await followed(tail)
+    async with AsyncMongoClient(server.url) as client:
+        oplog = client["local"]["oplog.rs"]
+        oldest = (await oplog.find_one(sort=[("$natural", 1)]))["ts"]
+
+        async def is_rolled_over() -> bool:
+            await client["app"]["elsewhere"].insert_many([{"text": "x" * 500_000} for _ in range(10)])
+            return bool((await oplog.find_one(sort=[("$natural", 1)]))["ts"] > oldest)
+
+        await eventually(is_rolled_over)
+        for _ in range(3):
+            await is_rolled_over()
+    async with tail.running(lambda _: MongoSource(target)) as task:
+        failure = await failure_of(tail, task)
+    assert isinstance(failure, PositionLost)
+    assert "--reset-position" in str(failure)
+
+
+async def test_another_replica_set_is_not_taken_for_ours(driver: MongoDriver) -> None:
+    with pytest.raises(PositionLost, match="another replica set"):
+        await MongoSource(driver.target()).open(Position("0" * 24, 1, {"token": "82"}))
+
+
+async def test_a_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdc.mongo.connect._SELECTION_MS", 100)
+    target = Target("todo-app", "db", "mongodb://app:hunter2@127.0.0.1:1/app", True, "app", ())
+    with pytest.raises(SourceUnavailable, match=r"MongoDB at 127\.0\.0\.1:1/app as user app") as refused:
+        await MongoSource(target).open(None)
+    assert "hunter2" not in str(refused.value)
+
+
+async def test_a_user_who_may_only_read(driver: MongoDriver) -> None:
+    """Sees the stream, switches no images on, and can force progress all the same."""
+    user, password = f"reader_{driver.db.name}", "hunter2"
+    await driver.client.admin.command(
+        "createUser", user, pwd=password, roles=[{"role": "read", "db": driver.db.name}]
+    )
+    url = driver.url.replace("mongodb://", f"mongodb://{user}:{password}@").replace("?", "?authSource=admin&")
+    target = Target("todo-app", "db", url, True, driver.db.name, ("items",))
+    await driver.db.create_collection("items")
+    requirements = {each.name: each for each in await check(target)}
+    images = requirements.pop("collection items: pre- and post-images")
+    assert all(each.ok for each in requirements.values())
+    assert (images.ok, images.automatic) == (False, False)
+    assert "collMod" in images.fix
+    tail = new_tail()
+    async with tail.running(lambda _: MongoSource(target)):
+        await followed(tail)
+        before = tail.positions[-1]
+        client = connect(url)
+        await force_progress(client, target)
+        await client.close()
+        await tail.until(lambda tail: tail.positions[-1].order > before.order)
+    assert tail.health.state is State.STREAMING
+    assert password not in repr(target)

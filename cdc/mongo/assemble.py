@@ -65,9 +65,10 @@ class Assembler:
         for row in change.rows:
             self._records.append(self._encode((row, 1, 1), change, now_ms, last=True))
             self._grow(self._records[-1])
-        self._pass(change)
         if change.resets:
             self._seal()
+        self._pass(change)
+        if change.resets:
             self._sealed.append((Batch([], self._seen, change.ts_ms, change.resets), 0))
             self._told = self._seen
         elif self._size >= BATCH_BYTES:

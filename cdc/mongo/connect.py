@@ -37,7 +37,7 @@ _LOST: Final = {
 
 def describe(conn: str) -> str:
     """Where `conn` leads, without any secret: `MongoDB at db.example:27017/app as user app`."""
-    place = conn.partition("://")[2].partition("?")[0]
+    place = conn.rpartition("://")[2].partition("?")[0]
     user, at, hosts = place.rpartition("@")
     name = user.partition(":")[0] if at else "(none)"
     return f"MongoDB at {hosts.rstrip('/')} as user {name}"
@@ -53,6 +53,7 @@ def connect(conn: str) -> Client:
             connectTimeoutMS=_SELECTION_MS,
             socketTimeoutMS=_SOCKET_MS,
             readPreference="primary",
+            serverMonitoringMode="poll",  # no second connection, whose set-up a quick close would leak
         )
     except (InvalidURI, ConfigurationError, ValueError, TypeError):
         raise ConfigError(

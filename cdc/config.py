@@ -226,6 +226,9 @@ class _Parser:
         conn = _conn(given["conn"])
         kind = _type(alias, given, conn)
         names = {key: _postgres_name(given[key]) for key in ("slot", "publication") if key in given}
+        for key in names:
+            if kind != "postgres":
+                given[key].fail(f"{_NAMES[kind]} has no {key}; only Postgres has")
         collections: dict[str, Collection] = {}
         for name, entry in given["collections"].mapping().items() if "collections" in given else ():
             collections[name] = self._collection(name, entry)

@@ -580,3 +580,10 @@ def test_a_configuration_with_any_subtree_replaced(data):
 def test_a_configuration_with_any_text_put_in(text, place):
     whole = yaml.safe_dump(document())
     _said(whole[:place] + text + whole[place:])
+
+
+@pytest.mark.parametrize("key", ["slot", "publication"])
+def test_what_only_postgres_has(key):
+    text = f"id: x\nmodules: {{crud: {{mongo: {{conn: 'mongodb://h/d', {key}: a}}}}}}"
+    with pytest.raises(ConfigError, match=f"{key}: MongoDB has no {key}"):
+        parse(text, {})

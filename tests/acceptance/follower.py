@@ -18,6 +18,9 @@ from broadcaster.client_stream import LiveQuery
 LAST_FRAMES = 12
 REASONS = ("truncated", "not_in_cursor")
 """For which a live query may start over in a world whose log is kept: all else must be resumed."""
+PARTITIONED = {"parts": ("partitions_changed",)}
+"""A TRUNCATE of the whole gives each partition a new file too, which the tailer's watch cannot tell from one that was
+truncated by itself."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -82,7 +85,7 @@ class Follower:
             case Reset():
                 self._was_reset = True
                 self.resets.append(frame.reason)
-                if frame.reason not in REASONS:
+                if frame.reason not in (*REASONS, *PARTITIONED.get(self.query.collection, ())):
                     self._violated(f"a reset for no reason: {frame.reason}")
             case Initial():
                 self._initial = frame

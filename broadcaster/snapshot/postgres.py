@@ -18,7 +18,7 @@ from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
-from cdc.errors import LivetailError, SourceUnavailable
+from cdc.errors import SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect, unavailable
 from cdc.postgres.facts import end_of_log
@@ -172,8 +172,6 @@ class PostgresReader:
                     self._complaint = str(why)
                     log.warning("%s: cannot read: %s", self._database, why)
                 raise self._unavailable() from why
-            except LivetailError:
-                raise
             finally:
                 if conn is not None:
                     if conn.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:

@@ -10,24 +10,10 @@ from cdc.postgres.facts import Publication, Server, Slot, TableFacts
 from cdc.postgres.requirements import Facts, published, requirements, slot_requirement
 from cdc.postgres.target import Target
 from cdc.requirement import Requirement, explain
+from support.postgres_facts import SERVER
 
 NAME = ("public", "t")
 TARGET = Target("p", "db", "postgresql://h/d", True, "pub", "the_slot", {NAME: "t"})
-SERVER = Server(
-    version=180004,
-    wal_level="logical",
-    sender_timeout=60,
-    free_slots=1,
-    free_senders=1,
-    max_slots=10,
-    max_senders=10,
-    database="d",
-    role="u",
-    may_replicate=True,
-    may_create=True,
-    standby=False,
-    insert_lsn=1000,
-)
 TABLE = TableFacts("public", "t", 1, "r", "p", has_key=True, may_select=True, owned=True)
 PUBLICATION = Publication(
     owned=True,

@@ -8,26 +8,12 @@ import pytest
 
 from cdc.errors import PositionLost
 from cdc.event import Position
-from cdc.postgres.facts import Server, Slot
+from cdc.postgres.facts import Slot
 from cdc.postgres.slot import lsn, start_at
 from cdc.postgres.target import Target
+from support.postgres_facts import SERVER
 
 TARGET = Target("p", "db", "postgresql://u:hunter2@h:1/d", True, "pub", "the_slot", {("public", "t"): "t"})
-SERVER = Server(
-    version=180004,
-    wal_level="logical",
-    sender_timeout=60,
-    free_slots=1,
-    free_senders=1,
-    max_slots=10,
-    max_senders=10,
-    database="d",
-    role="u",
-    may_replicate=True,
-    may_create=True,
-    standby=False,
-    insert_lsn=1000,
-)
 SLOT = Slot(
     plugin="pgoutput",
     database="d",

@@ -53,11 +53,18 @@ def order_of(time: Timestamp) -> int:
 
 
 def token_of(resume_token: Mapping[str, Any]) -> str:
-    """The text of a resume token."""
-    token = resume_token.get("_data")
-    if not isinstance(token, str):
+    """The text of a resume token: its `_data`; behind a dot its `_typeBits`, in hex, where it has any (they tell a long
+    in the `_id` from an int; without them the server does not find the event again)."""
+    token, bits = resume_token.get("_data"), resume_token.get("_typeBits", b"")
+    if not isinstance(token, str) or not isinstance(bits, bytes):
         raise ProtocolError("a resume token is not of the form that MongoDB 6.0 and later have")
-    return token
+    return f"{token}.{bits.hex()}" if bits else token
+
+
+def resume_token_of(token: str) -> dict[str, Any]:
+    """The resume token whose text this is."""
+    data, _, bits = token.partition(".")
+    return {"_data": data, "_typeBits": bytes.fromhex(bits)} if bits else {"_data": data}
 
 
 def token_order(token: str) -> int:

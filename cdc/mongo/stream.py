@@ -18,7 +18,7 @@ from cdc.errors import LivetailError, ProtocolError
 from cdc.event import Batch, Position
 from cdc.mongo.assemble import Assembler
 from cdc.mongo.connect import Client, database_of, explain, force_progress
-from cdc.mongo.decode import decode, token_of
+from cdc.mongo.decode import decode, resume_token_of, token_of
 from cdc.mongo.target import Target
 
 AWAIT_MS: Final = 50
@@ -44,7 +44,7 @@ async def watch(client: Client, target: Target, token: str | None) -> Watching:
         full_document_before_change="whenAvailable",
         start_after=None
         if token is None
-        else {"_data": token},  # unlike resumeAfter it gets past an invalidate
+        else resume_token_of(token),  # unlike resumeAfter it gets past an invalidate
         max_await_time_ms=AWAIT_MS,
         batch_size=_BATCH_EVENTS,
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from bson.int64 import Int64
 from bson.objectid import ObjectId
 from pymongo import AsyncMongoClient
 
@@ -16,8 +17,10 @@ from cdc.health import State
 from cdc.metrics import DatabaseMetrics
 from cdc.mongo import stream as stream_module
 from cdc.mongo.connect import connect, force_progress
+from cdc.mongo.decode import token_of
 from cdc.mongo.setup import check
 from cdc.mongo.source import MongoSource
+from cdc.mongo.stream import watch
 from cdc.mongo.target import Target
 from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update
 from servers.mongo import LEAKS, Mongod, MongoDatabase
@@ -212,6 +215,21 @@ async def test_every_type_of_id(driver: MongoDriver) -> None:
     assert [event.before for event in events[1::2]] == [{"_id": each} for each in shown]
     assert events[0].value["types"] == {"_id": "objectId"}
     assert events[6].value["types"] == {"_id": "int64"}
+
+
+async def test_a_stream_resumes_behind_every_type_of_id(driver: MongoDriver) -> None:
+    """A long in an `_id` shows in the token's type bits alone."""
+    ids = [7, Int64(8), 9.0, {"no": Int64(7), "region": "eu"}, {"no": 7}, "text", ObjectId()]
+    client = connect(driver.url)
+    try:
+        async with await watch(client, driver.target(), None) as stream:
+            await driver.db["items"].insert_many([{"_id": {"of": each}} for each in ids])
+            tokens = [token_of((await stream.next())["_id"]) for _ in ids]
+        for number, token in enumerate(tokens[:-1], 1):
+            async with await watch(client, driver.target(), token) as stream:
+                assert (await stream.next())["documentKey"] == {"_id": {"of": ids[number]}}
+    finally:
+        await client.close()
 
 
 async def test_a_change_too_large_to_tell_stops_the_tailer(driver: MongoDriver) -> None:

@@ -13,7 +13,7 @@ from bson.timestamp import Timestamp
 
 from cdc.errors import ProtocolError
 from cdc.event import Reset
-from cdc.mongo.decode import decode, token_of, token_order
+from cdc.mongo.decode import decode, resume_token_of, token_of, token_order
 
 TOKEN = "826B05CEEF000000142B0229296E04"
 OID = ObjectId("65f0a1b2c3d4e5f6a7b8c9d0")
@@ -156,6 +156,9 @@ def test_an_event_of_another_shape_is_refused():
 
 def test_tokens():
     assert token_of({"_data": TOKEN}) == TOKEN
+    for whole in ({"_data": TOKEN}, {"_data": TOKEN, "_typeBits": b"\x82\0\1"}):
+        assert resume_token_of(token_of(whole)) == whole
+        assert token_order(token_of(whole)) == token_order(TOKEN)
     assert token_order(TOKEN) == 0x6B05CEEF << 32 | 0x14
     for broken in ("", "82", "83" + TOKEN[2:], "x" * 30):
         with pytest.raises(ProtocolError):

@@ -53,8 +53,8 @@ def order_of(time: Timestamp) -> int:
 
 
 def token_of(resume_token: Mapping[str, Any]) -> str:
-    """The text of a resume token: its `_data`; behind a dot its `_typeBits`, in hex, where it has any (they tell a long
-    in the `_id` from an int; without them the server does not find the event again)."""
+    """The text of a resume token: its `_data`; behind a dot its `_typeBits`, in hex, where it has any (they tell which
+    type a number in the `_id` has; without them the server does not find the event of a large one again)."""
     token, bits = resume_token.get("_data"), resume_token.get("_typeBits", b"")
     if not isinstance(token, str) or not isinstance(bits, bytes):
         raise ProtocolError("a resume token is not of the form that MongoDB 6.0 and later have")

@@ -9,18 +9,13 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
-from history import Bounds, Expected, Key, Moment, View, listed
-from tables import BY_NAME, Row
+from history import Bounds, Expected, Moment, View, listed
+from tables import Key, Row
 
 from broadcaster.client_frames import Diff, Failure, Frame, Initial, Progress, Ready, Reset
 from broadcaster.client_stream import LiveQuery
 
 LAST_FRAMES = 12
-REASONS = ("truncated", "not_in_cursor")
-"""For which a live query may start over in a world whose log is kept: all else must be resumed."""
-PARTITIONED = {"parts": ("partitions_changed",)}
-"""A TRUNCATE of the whole gives each partition a new file too, which the tailer's watch cannot tell from one that was
-truncated by itself."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -30,17 +25,18 @@ class BrokenPromiseError(AssertionError):
 class Follower:
     """Holds the frames of one subscription, over all its connections, to the view of its query.
 
-    resets: the reasons of those it saw.
+    allowed: the reasons for which it may start over in this world; resets: those of the resets that it saw.
     """
 
-    def __init__(self, name: str, query: LiveQuery, view: View) -> None:
+    def __init__(self, name: str, query: LiveQuery, view: View, allowed: frozenset[str]) -> None:
         self.name = name
         self.query = query
         self.view = view
         self.rows: dict[Key, int] = {}
         self.frames_seen = 0
         self.resets: list[str] = []
-        self._table = BY_NAME[query.collection]
+        self._table = view.table
+        self._allowed = allowed
         self._pending: list[tuple[Frame, Moment]] = []
         self._last: list[str] = []
         self._places: list[int] = []
@@ -85,7 +81,7 @@ class Follower:
             case Reset():
                 self._was_reset = True
                 self.resets.append(frame.reason)
-                if frame.reason not in (*REASONS, *PARTITIONED.get(self.query.collection, ())):
+                if frame.reason not in self._allowed:
                     self._violated(f"a reset for no reason: {frame.reason}")
             case Initial():
                 self._initial = frame
@@ -179,7 +175,7 @@ class Follower:
         return Expected(kind, key, doc["version"])
 
     def _check_doc(self, doc: Row) -> None:
-        image = self.view.docs.get(doc["version"])
+        image = self.view.docs.get((self._table.find(doc), doc["version"]))
         if image is None:
             self._violated(f"a row that never matched: {doc}")
         elif image != doc:

@@ -1,4 +1,4 @@
-"""What clients must see, from what Postgres itself says that happened. (pure)
+"""What clients must see, from what the database itself says that happened. (pure)
 
 A `History` is the database's transactions in commit order. A `View` is what they mean for one live query: the state
 after each, and the changes between.
@@ -8,44 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tables import BY_NAME, Row
+from tables import Key, Row, Table
 
 from broadcaster.client_stream import LiveQuery
 from support.reference_evaluator import matches
 
-Key = tuple[Any, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class RowImage:
-    """op: `INSERT`, `UPDATE`, `DELETE` or `TRUNCATE`, as Postgres' triggers name them."""
+    """One change of one row; neither an old image nor a new one: the table was emptied."""
 
     table: str
-    op: str
     old: Row | None
     new: Row | None
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """tx: the transaction id; changes in the order in which they were made."""
+    """tx: its id in the diffs; changes in the order in which they were made; mark: what its writer knows it by (one
+    writer's mark may stand for several transactions, and one that has none is None)."""
 
     tx: str
     changes: Sequence[RowImage]
+    mark: str | None
 
 
 class History:
-    """All transactions so far; only ever grows."""
+    """All transactions so far; only ever grows. place: by id; first, last: by mark."""
 
     def __init__(self) -> None:
         self.transactions: list[Transaction] = []
         self.place: dict[str, int] = {}
+        self.first: dict[str, int] = {}
+        self.last: dict[str, int] = {}
 
     def extend(self, transactions: Sequence[Transaction]) -> None:
         for transaction in transactions:
-            self.place[transaction.tx] = len(self.transactions)
+            here = self.place[transaction.tx] = len(self.transactions)
+            if transaction.mark is not None:
+                self.first.setdefault(transaction.mark, here)
+                self.last[transaction.mark] = here
             self.transactions.append(transaction)
 
     def __len__(self) -> int:
@@ -65,16 +68,16 @@ class Bounds:
     """Where in the history a fresh result may stand: with all that was acknowledged before the subscriber asked, and
     without what began after it came.
 
-    acknowledged, begun: the writers' transaction ids in the order in which they learnt of the commit, or began.
+    acknowledged, begun: the writers' marks in the order in which they learnt of the commit, or began.
     """
 
     def __init__(self, history: History, acknowledged: Sequence[str], begun: Sequence[str]) -> None:
         self._floors = [0]
-        for tx in acknowledged:
-            self._floors.append(max(self._floors[-1], history.place.get(tx, -1) + 1))
+        for mark in acknowledged:
+            self._floors.append(max(self._floors[-1], history.last.get(mark, -1) + 1))
         self._ceilings = [len(history)]
-        for tx in reversed(begun):
-            self._ceilings.append(min(self._ceilings[-1], history.place.get(tx, len(history))))
+        for mark in reversed(begun):
+            self._ceilings.append(min(self._ceilings[-1], history.first.get(mark, len(history))))
         self._ceilings.reverse()
 
     def of(self, moment: Moment) -> tuple[int, int]:
@@ -98,14 +101,15 @@ class View:
     """A live query, whatever its id, over a history. Place i is the state after the first i transactions.
 
     effects[i]: what transaction i does, None where it empties the table; relevant: the places i where it does anything;
-    state: after all of them, key → version; docs: every image that ever matched, by version.
+    state: after all of them, key → version; docs: every image that ever matched, by key and version.
     """
 
     query: LiveQuery
+    table: Table
     history: History
     effects: list[list[Expected] | None] = field(default_factory=list)
     state: dict[Key, int] = field(default_factory=dict)
-    docs: dict[int, Row] = field(default_factory=dict)
+    docs: dict[tuple[Key, int], Row] = field(default_factory=dict)
     _hash: int = 0
     _places: dict[int, list[int]] = field(default_factory=lambda: {0: [0]})
     _next: list[int] = field(default_factory=list)
@@ -133,7 +137,7 @@ class View:
         for change in transaction.changes:
             if change.table != self.query.collection:
                 continue
-            if change.op == "TRUNCATE":
+            if change.old is None and change.new is None:
                 effects = None
                 for key in list(self.state):
                     self._put(key, None)
@@ -149,19 +153,18 @@ class View:
         """(in, in) update, (out, in) insert, (in, out) delete; a changed key is a delete and an insert."""
         old = change.old if self._matches(change.old) else None
         new = change.new if self._matches(change.new) else None
-        table = BY_NAME[change.table]
+        find = self.table.find
         made: list[Expected] = []
-        if old is not None and (new is None or table.find(old) != table.find(new)):
-            made.append(Expected("delete", table.find(old), 0))
+        if old is not None and (new is None or find(old) != find(new)):
+            made.append(Expected("delete", find(old), 0))
             old = None
         if new is not None:
-            self.docs[new["version"]] = new
-            made.append(Expected("insert" if old is None else "update", table.find(new), new["version"]))
+            self.docs[find(new), new["version"]] = new
+            made.append(Expected("insert" if old is None else "update", find(new), new["version"]))
         return made
 
     def _matches(self, row: Row | None) -> bool:
-        types = BY_NAME[self.query.collection].types
-        return row is not None and matches(dict(self.query.where), row, dict(types))
+        return row is not None and matches(dict(self.query.where), row, self.table.types)
 
     def _put(self, key: Key, version: int | None) -> None:
         if key in self.state:

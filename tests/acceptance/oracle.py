@@ -1,7 +1,6 @@
-"""The oracle: a real Postgres, tailer and broadcaster, random writers, random clients, and SIGKILL.
+"""The oracle: a real database, tailer and broadcaster, random writers, random clients, and SIGKILL.
 
-At every quiet point each client's frames are held to what Postgres itself says that happened: the order of commits from
-a replication slot of the oracle's own, the changes from an audit table that triggers write.
+At every quiet point each client's frames are held to what the database itself says that happened (`databases/`).
 """
 
 from __future__ import annotations
@@ -11,54 +10,41 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from database import Database, Writer
 from follower import BrokenPromiseError, Follower
-from history import Bounds, History, Key, Moment, RowImage, Transaction, View
-from players import Subscriber, Tamper, Writer
+from history import Bounds, History, Moment, View
+from players import Subscriber, Tamper
 from processes import Line, Process, running, write_config
 from statements import Script
-from tables import BY_NAME, SCHEMA, TABLES, decode_image
+from tables import Key
 from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe
 
 from broadcaster.client import Client
 from broadcaster.client_stream import LiveQuery
-from broadcaster.demo.postgres import EmbeddedPostgres
-from servers.postgres import connect
 from support.reference_evaluator import matches
 
 QUIET_SECONDS = 40.0
-_COMMITS = """
-    SELECT xid::text FROM pg_logical_slot_get_binary_changes(
-        'oracle', NULL, NULL, 'proto_version', '1', 'publication_names', 'oracle') WITH ORDINALITY
-    WHERE get_byte(data, 0) = ascii('C') ORDER BY ordinality"""
 
 
 class World:
-    """One Postgres database with all that runs on it. Make it with `world`."""
+    """One database with all that runs on it. Make it with `world`."""
 
     def __init__(
-        self,
-        server: EmbeddedPostgres,
-        url: str,
-        tailer: Process,
-        broadcaster: Process,
-        lines: dict[str, Line],
+        self, database: Database, tailer: Process, broadcaster: Process, lines: dict[str, Line]
     ) -> None:
         self.story: list[str] = []
         self.frames = 0
         self.history = History()
-        self._server = server
-        self._url = url
+        self._database = database
         self._processes = {"tailer": tailer, "broadcaster": broadcaster}
         self._lines = lines
         self._begun: list[str] = []
         self._acknowledged: list[str] = []
-        self._writers = [Writer(url, self._begun, self._acknowledged) for _ in range(WRITERS)]
+        self._writers = [database.writer(self._begun, self._acknowledged) for _ in range(WRITERS)]
         self._client = Client("todo-app", f"http://127.0.0.1:{lines['client'].port}", max_delay=0.2)
         self._subscribers: dict[int, Subscriber] = {}
         self._views: dict[str, View] = {}
-        self._audited = 0
         self._written = 0
         self._started = time.monotonic()
         self.tamper: Tamper | None = None
@@ -99,10 +85,7 @@ class World:
         self.tell(_in_short(action))
         match action:
             case Subscribe(client, queries):
-                followers = {
-                    query.id: Follower(f"client {client}, {query.id}", query, self._view(query))
-                    for query in queries
-                }
+                followers = {query.id: self._follower(client, query) for query in queries}
                 self._subscribers[client] = Subscriber(f"client {client}", followers)
                 self._subscribers[client].come(self._client, self._moment, self.tamper)
             case Leave(client):
@@ -113,20 +96,24 @@ class World:
                 stream = self._subscribers[client].stream
                 assert stream is not None
                 stream.reconnect()
-            case Kill("postgres"):
-                await asyncio.to_thread(self._server.kill)
-                await asyncio.to_thread(self._server.start)
+            case Kill("database"):
+                await asyncio.to_thread(self._database.kill)
+                await asyncio.to_thread(self._database.start)
             case Kill(victim):
                 self._processes[victim].kill()
                 self._processes[victim].start()
             case Cut(where):
                 self._lines[where].cut()
 
+    def _follower(self, client: int, query: LiveQuery) -> Follower:
+        allowed = self._database.resets(query.collection)
+        return Follower(f"client {client}, {query.id}", query, self._view(query), allowed)
+
     def _view(self, query: LiveQuery) -> View:
         """Equal queries share one."""
         key = repr((query.collection, query.where))
         if key not in self._views:
-            self._views[key] = View(query, self.history)
+            self._views[key] = View(query, self._database.tables[query.collection], self.history)
         return self._views[key]
 
     def _moment(self) -> Moment:
@@ -166,43 +153,24 @@ class World:
         return waiting
 
     async def _read_history(self) -> None:
-        async with await connect(self._url) as connection:
-            await connection.execute("SET TIME ZONE 'UTC'")
-            order = [tx for (tx,) in await (await connection.execute(_COMMITS)).fetchall()]
-            audit = await connection.execute(
-                "SELECT seq, tx, name, op, old::text, new::text FROM audit WHERE seq > %s ORDER BY seq",
-                (self._audited,),
-            )
-            changes: dict[str, list[RowImage]] = {}
-            for seq, tx, table, op, old, new in await audit.fetchall():
-                self._audited = seq
-                images = [None if image is None else decode_image(image) for image in (old, new)]
-                changes.setdefault(tx, []).append(RowImage(table, op, *images))
-        # A killed server may forget how far the slot was read.
-        fresh = [tx for tx in order if tx not in self.history.place]
-        self.history.extend([Transaction(tx, changes.pop(tx, ())) for tx in fresh])
-        assert not changes, f"the oracle did not see these transactions commit: {list(changes)}"
+        self.history.extend(await self._database.committed())
         for view in self._views.values():
             view.catch_up()
 
     async def _compare(self) -> None:
         """Hold every client's map to what a query of the database gives now."""
-        rows = {}
-        async with await connect(self._url) as connection:
-            await connection.execute("SET TIME ZONE 'UTC'")
-            for table in TABLES:
-                cursor = await connection.execute(f"SELECT to_jsonb(t)::text FROM {table.name} t".encode())
-                rows[table.name] = [decode_image(text) for (text,) in await cursor.fetchall()]
+        tables = self._database.tables
+        rows = {name: await self._database.rows(table) for name, table in tables.items()}
         for subscriber in self._subscribers.values():
             if subscriber.stream is None:
                 continue
             for follower in subscriber.followers.values():
                 query = follower.query
-                table = BY_NAME[query.collection]
+                table = tables[query.collection]
                 answer: dict[Key, int] = {
                     table.find(row): row["version"]
                     for row in rows[table.name]
-                    if matches(dict(query.where), row, dict(table.types))
+                    if matches(dict(query.where), row, table.types)
                 }
                 try:
                     follower.compare(answer)
@@ -223,35 +191,23 @@ def _in_short(action: Action) -> str:
     return str(action)
 
 
-def _through(url: str, line: Line) -> str:
-    """The connection string, by way of the line."""
-    parts = urlsplit(url)
-    at = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{at}@127.0.0.1:{line.port}"))
-
-
 @asynccontextmanager
-async def world(server: EmbeddedPostgres, folder: Path) -> AsyncIterator[World]:
-    """A fresh database on a server of the world's own, with tailer and broadcaster running."""
-    async with await connect(server.url) as admin:
-        await admin.execute("CREATE DATABASE oracle")
-    url = server.url_for("oracle")
-    async with await connect(url) as admin:
-        await admin.execute(SCHEMA.encode())
-        await admin.execute("SELECT pg_create_logical_replication_slot('oracle', 'pgoutput')")
-    names = [table.name for table in TABLES]
+async def world(database: Database, folder: Path) -> AsyncIterator[World]:
+    """The database made ready, with tailer and broadcaster running."""
+    await database.prepare()
+    names = list(database.tables)
+    realtime = {"heartbeat": "1s"}
     log_dir = folder / "log"
     async with AsyncExitStack() as stack:
-        to_postgres = await stack.enter_async_context(Line("127.0.0.1", server.port).running())
-        realtime = {"heartbeat": "1s"}
-        tailer = Process(
-            "cdc", write_config(folder / "tailer.yaml", _through(url, to_postgres), names, realtime), log_dir
-        )
-        broadcaster = Process(
-            "broadcaster", write_config(folder / "broadcaster.yaml", url, names, realtime), log_dir
+        to_database = await stack.enter_async_context(Line("127.0.0.1", database.port).running())
+        cuttable = database.url_through(to_database.port)
+        tailer, broadcaster = (
+            Process(module, write_config(folder / f"{module}.yaml", url, names, realtime, alias), log_dir)
+            for alias in [database.alias]
+            for module, url in (("cdc", cuttable), ("broadcaster", database.url))
         )
         await stack.enter_async_context(running(tailer, broadcaster))
         to_broadcaster = await stack.enter_async_context(Line("127.0.0.1", broadcaster.port).running())
-        made = World(server, url, tailer, broadcaster, {"client": to_broadcaster, "tailer": to_postgres})
+        made = World(database, tailer, broadcaster, {"client": to_broadcaster, "tailer": to_database})
         stack.push_async_callback(made.close)
         yield made

@@ -1,71 +1,18 @@
-"""Who writes and who subscribes in the oracle's world."""
+"""Who subscribes in the oracle's world."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import psycopg
 from follower import Follower
 from history import Moment
-from statements import Script
 
 from broadcaster.client import Client, Stream
 from broadcaster.client_frames import Frame
-from servers.postgres import connect
 
 Tamper = Callable[[Frame], Iterable[Frame]]
 """What a planted fault makes of a frame."""
-
-
-class Writer:
-    """Runs scripts on a connection of its own; comes back when Postgres does.
-
-    begun, acknowledged: shared by all writers, transaction ids as they learn of them.
-    """
-
-    def __init__(self, url: str, begun: list[str], acknowledged: list[str]) -> None:
-        self._url = url
-        self._begun = begun
-        self._acknowledged = acknowledged
-        self._connection: psycopg.AsyncConnection[Any] | None = None
-
-    async def write(self, script: Script) -> None:
-        """One transaction; what fails is rolled back, what is in doubt stays so."""
-        try:
-            if self._connection is None:
-                self._connection = await connect(self._url)
-            await self._transaction(self._connection, script)
-        except psycopg.Error:
-            await self._recover()
-
-    async def _transaction(self, connection: psycopg.AsyncConnection[Any], script: Script) -> None:
-        await connection.execute("BEGIN")
-        cursor = await connection.execute("SELECT pg_current_xact_id()::text")
-        ((tx,),) = await cursor.fetchall()
-        self._begun.append(tx)
-        for statement in script.statements:
-            await connection.execute(statement.sql.encode(), statement.parameters or None)
-        await connection.execute("COMMIT" if script.commits else "ROLLBACK")
-        if script.commits:
-            self._acknowledged.append(tx)
-
-    async def _recover(self) -> None:
-        """Roll back, or forget a broken connection; Postgres may be down for a moment."""
-        try:
-            if self._connection is not None and not self._connection.closed:
-                await self._connection.execute("ROLLBACK")
-                return
-        except psycopg.Error:
-            pass
-        await self.close()
-        await asyncio.sleep(0.05)
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
 
 
 class Subscriber:

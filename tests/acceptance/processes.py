@@ -31,14 +31,18 @@ def free_port() -> int:
 
 
 def write_config(
-    file: Path, url: str, collections: Sequence[str], realtime: Mapping[str, Any] | None = None
+    file: Path,
+    url: str,
+    collections: Sequence[str],
+    realtime: Mapping[str, Any] | None = None,
+    alias: str = "sql-postgres",
 ) -> Path:
-    """The seed's configuration for one Postgres, all collections readable."""
+    """The seed's configuration for one database, all collections readable."""
     collection = {"isRealtimeEnabled": True, "rules": {"read": {"rule": "allow"}}}
     database = {"conn": url, "isPrimary": True, "collections": dict.fromkeys(collections, collection)}
     config = {
         "id": "todo-app",
-        "modules": {"realtime": {"enabled": True, **(realtime or {})}, "crud": {"sql-postgres": database}},
+        "modules": {"realtime": {"enabled": True, **(realtime or {})}, "crud": {alias: database}},
     }
     file.write_text(yaml.dump(config, Dumper=_PlainDumper))
     return file

@@ -1,132 +1,173 @@
-"""Random transactions, as SQL. (pure)"""
+"""Random transactions, in the terms that all databases share. (pure)"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from tables import TABLES, Table
-from values import DOCUMENTS, KEYS, PRICES, REGIONS, TIMES, WORDS, random_key
+from tables import Row, Table
+from values import DOCUMENTS, PRICES, TIMES, WORDS
 
-_TOAST: Final = 6_000
+_LARGE: Final = 6_000
+
+SAVEPOINTS: Final = "savepoints"
+RENAMES: Final = "changes of the primary key"
+TRUNCATES: Final = "TRUNCATE"
+SINGLES: Final = "statements that are transactions by themselves"
+NAN: Final = "NaN among the decimals"
+"""What not every database, or its driver in this test, can do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement with %s parameters."""
+class Some:
+    """Which rows: those where `n` is below (`<`), at (`=`) or above (`>`) a number."""
 
-    sql: str
-    parameters: tuple[Any, ...] = ()
+    operator: str
+    n: int
+
+
+Which: TypeAlias = Row | Some
+"""The row of that key, or some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows, whole. One that is there already stays as it is, or takes the new `n`."""
+
+    table: Table
+    rows: tuple[Row, ...]
+    updates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Set fields."""
+
+    table: Table
+    which: Which
+    values: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add to a row's `n`; null counts as 0."""
+
+    table: Table
+    key: Row
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Another primary key, if it is free."""
+
+    table: Table
+    key: Row
+    new: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete rows."""
+
+    table: Table
+    which: Which
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Empty the table."""
+
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """`SAVEPOINT`, `ROLLBACK TO` or `RELEASE`, and its name."""
+
+    verb: str
+    name: str
+
+
+Statement: TypeAlias = Insert | Update | Add | Rename | Delete | Truncate | Savepoint
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One transaction as it is written; `commits` False rolls it back at the end."""
+    """One transaction as it is written; `commits` False rolls it back at the end, `together` False makes each statement
+    a transaction by itself."""
 
     statements: tuple[Statement, ...]
-    commits: bool
+    commits: bool = True
+    together: bool = True
 
 
-def transaction(random: Random) -> Script:
-    """One to six statements, some of them under savepoints; one in ten is rolled back."""
-    statements: list[Statement] = []
-    for number in range(random.choice((1, 1, 1, 2, 3, 6))):
-        made = _statements(random)
-        if random.random() < 0.15:
-            end = random.choice(("ROLLBACK TO", "RELEASE"))
-            made = [Statement(f"SAVEPOINT s{number}"), *made, Statement(f"{end} s{number}")]
-        statements += made
-    return Script(tuple(statements), random.random() > 0.1)
+class Scripts:
+    """Writes random transactions on the tables. can: of the constants above."""
 
+    def __init__(self, tables: Sequence[Table], can: frozenset[str]) -> None:
+        self._tables = tables
+        self._can = can
+        prices = (*PRICES, "NaN") if NAN in can else PRICES
+        self._values: dict[str, Callable[[Random], Any]] = {
+            "n": _maybe(lambda random: random.randrange(10)),
+            "s": _maybe(lambda random: random.choice(WORDS)),
+            "price": _maybe(lambda random: random.choice(prices)),
+            "flag": _maybe(lambda random: random.random() < 0.5),
+            "at": _maybe(lambda random: random.choice(TIMES)),
+            "j": _maybe(lambda random: random.choice(DOCUMENTS)),
+            "body": _maybe(_body),
+        }
 
-def _statements(random: Random) -> list[Statement]:
-    table = random.choice(TABLES)
-    choice = random.random()
-    if table.name == "accounts" and choice < 0.4:
-        return _transfer(random)
-    if choice < 0.25:
-        return [_insert(random, table, [random_key(random, table)], "DO NOTHING")]
-    if choice < 0.35:
-        keys = {json.dumps(key): key for key in (random_key(random, table) for _ in range(8))}
-        return [_insert(random, table, list(keys.values()), "DO NOTHING")]
-    if choice < 0.45:
+    def script(self, random: Random) -> Script:
+        """One to six statements, some of them under savepoints; one transaction in ten is rolled back."""
+        together = SINGLES not in self._can or random.random() < 0.6
+        statements: list[Statement] = []
+        for number in range(random.choice((1, 1, 1, 2, 3, 6))):
+            made = self._statements(random)
+            if together and SAVEPOINTS in self._can and random.random() < 0.15:
+                end = random.choice(("ROLLBACK TO", "RELEASE"))
+                made = [Savepoint("SAVEPOINT", f"s{number}"), *made, Savepoint(end, f"s{number}")]
+            statements += made
+        return Script(tuple(statements), not together or random.random() > 0.1, together)
+
+    def _statements(self, random: Random) -> list[Statement]:
+        table = random.choice(self._tables)
+        choice = random.random()
+        if table.name == "accounts" and choice < 0.4:
+            return self._transfer(random, table)
+        if choice < 0.25:
+            return [Insert(table, (self._row(random, table),))]
+        if choice < 0.35:
+            rows = [self._row(random, table) for _ in range(8)]
+            return [Insert(table, tuple({table.find(row): row for row in rows}.values()))]
+        if choice < 0.45:
+            return [Insert(table, (self._row(random, table),), updates=True)]
+        if choice < 0.72:
+            which = table.draw(random) if choice < 0.6 else _some(random)
+            fields = random.sample(list(self._values), random.randint(1, 3))
+            return [Update(table, which, {field: self._values[field](random) for field in fields})]
+        if choice < 0.8 and RENAMES in self._can:
+            return [Rename(table, table.draw(random), table.draw(random))]
+        if choice < 0.985 or TRUNCATES not in self._can:
+            return [Delete(table, table.draw(random) if choice < 0.92 else _some(random))]
+        return [Truncate(table)]
+
+    def _row(self, random: Random, table: Table) -> Row:
+        return {**table.draw(random), **{field: value(random) for field, value in self._values.items()}}
+
+    def _transfer(self, random: Random, accounts: Table) -> list[Statement]:
+        amount = random.randrange(1, 5)
         return [
-            _insert(
-                random,
-                table,
-                [random_key(random, table)],
-                f"({', '.join(table.key)}) DO UPDATE SET n = excluded.n",
-            )
+            Add(accounts, accounts.draw(random), amount),
+            Add(accounts, accounts.draw(random), -amount),
         ]
-    if choice < 0.6:
-        return [_update(random, table, *_one(random, table))]
-    if choice < 0.72:
-        return [_update(random, table, *_several(random))]
-    if choice < 0.8:
-        return [_rename(random, table)]
-    if choice < 0.92:
-        return [_delete(table, *_one(random, table))]
-    if choice < 0.985:
-        return [_delete(table, *_several(random))]
-    return [Statement(f"TRUNCATE {table.name}")]
 
 
-def _insert(random: Random, table: Table, keys: list[dict[str, Any]], conflict: str) -> Statement:
-    columns = [*table.key, *_VALUES]
-    rows = [[*key.values(), *(value(random) for value in _VALUES.values())] for key in keys]
-    row = f"({', '.join(['%s'] * len(columns))})"
-    return Statement(
-        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([row] * len(rows))} "
-        f"ON CONFLICT {conflict}",
-        tuple(value for values in rows for value in values),
-    )
-
-
-def _update(random: Random, table: Table, condition: str, parameters: tuple[Any, ...]) -> Statement:
-    columns = random.sample(list(_VALUES), random.randint(1, 3))
-    sets = ", ".join(f"{column} = %s" for column in columns)
-    values = tuple(_VALUES[column](random) for column in columns)
-    return Statement(f"UPDATE {table.name} SET {sets} WHERE {condition}", (*values, *parameters))
-
-
-def _rename(random: Random, table: Table) -> Statement:
-    """Another primary key, if it is free; in `parts` often another partition."""
-    condition, parameters = _one(random, table)
-    new = tuple(random_key(random, table).values())
-    sets = ", ".join(f"{column} = %s" for column in table.key)
-    free = " AND ".join(f"o.{column} = %s" for column in table.key)
-    return Statement(
-        f"UPDATE {table.name} SET {sets} WHERE {condition} "
-        f"AND NOT EXISTS (SELECT FROM {table.name} o WHERE {free})",
-        (*new, *parameters, *new),
-    )
-
-
-def _delete(table: Table, condition: str, parameters: tuple[Any, ...]) -> Statement:
-    return Statement(f"DELETE FROM {table.name} WHERE {condition}", parameters)
-
-
-def _transfer(random: Random) -> list[Statement]:
-    amount = random.randrange(1, 5)
-    return [
-        Statement(
-            "UPDATE accounts SET n = coalesce(n, 0) + %s WHERE no = %s AND region = %s",
-            (change, random.randrange(KEYS // 2), random.choice(REGIONS)),
-        )
-        for change in (amount, -amount)
-    ]
-
-
-def _one(random: Random, table: Table) -> tuple[str, tuple[Any, ...]]:
-    key = random_key(random, table)
-    return " AND ".join(f"{column} = %s" for column in key), tuple(key.values())
-
-
-def _several(random: Random) -> tuple[str, tuple[Any, ...]]:
-    return random.choice(("n < %s", "n = %s", "n > %s")), (random.randrange(10),)
+def _some(random: Random) -> Some:
+    return Some(random.choice("<=>"), random.randrange(10))
 
 
 def _maybe(make: Callable[[Random], Any]) -> Callable[[Random], Any]:
@@ -134,17 +175,6 @@ def _maybe(make: Callable[[Random], Any]) -> Callable[[Random], Any]:
 
 
 def _body(random: Random) -> str:
-    """Now and then too large to stay in the row."""
-    size = _TOAST if random.random() < 0.1 else 8
+    """Now and then too large to stay in a Postgres row."""
+    size = _LARGE if random.random() < 0.1 else 8
     return random.randbytes(size // 2).hex()
-
-
-_VALUES: Final[dict[str, Callable[[Random], Any]]] = {
-    "n": _maybe(lambda random: random.randrange(10)),
-    "s": _maybe(lambda random: random.choice(WORDS)),
-    "price": _maybe(lambda random: random.choice(PRICES)),
-    "flag": _maybe(lambda random: random.random() < 0.5),
-    "at": _maybe(lambda random: random.choice(TIMES)),
-    "j": _maybe(lambda random: json.dumps(random.choice(DOCUMENTS))),
-    "body": _maybe(_body),
-}

@@ -5,24 +5,45 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
 
 import pytest
+from database import Database
+from databases.mongo import MongoOracle
+from databases.postgres import SETTINGS, PostgresOracle
 from follower import BrokenPromiseError
 from oracle import world
 from workload import Workload
 
 from broadcaster.client_frames import Diff, Frame
-from broadcaster.demo.postgres import EmbeddedPostgres
+from servers.mongo import LEAKS, temporary_mongod
+from servers.postgres import temporary_postgres
 
-VICTIMS = ("tailer", "broadcaster", "postgres")
+pytestmark = LEAKS
+VICTIMS = ("tailer", "broadcaster", "database")
 ROUNDS = int(os.environ.get("LIVETAIL_ORACLE_STEPS", "8"))
 TRANSACTIONS = 240
-SETTINGS = {"deadlock_timeout": "20ms", "max_connections": "50"}
 
-Server = Callable[..., EmbeddedPostgres]
+Open = Callable[[], AbstractContextManager[Database]]
+
+
+@contextmanager
+def postgres() -> Iterator[Database]:
+    with temporary_postgres(settings=SETTINGS) as server:
+        yield PostgresOracle(server)
+
+
+@contextmanager
+def mongo() -> Iterator[Database]:
+    with temporary_mongod("rs0", "--setParameter", "maxTransactionLockRequestTimeoutMillis=20") as server:
+        yield MongoOracle(server)
+
+
+DATABASES: tuple[Open, ...] = (postgres, mongo)
+on_each_database = pytest.mark.parametrize("open_database", DATABASES, ids=lambda made: made.__name__)
 
 
 def some_seed() -> int:
@@ -30,12 +51,16 @@ def some_seed() -> int:
     return int(given) if given else SystemRandom().randrange(10**6)
 
 
-async def play(server: EmbeddedPostgres, folder: Path, seed: int, rounds: int = ROUNDS) -> None:
+def workload_of(database: Database, seed: int) -> Workload:
+    return Workload(seed, database.alias, list(database.tables.values()), database.can)
+
+
+async def play(database: Database, folder: Path, seed: int, rounds: int = ROUNDS) -> None:
     """One world: every victim is killed in the first rounds, then two at a time."""
     print(f"LIVETAIL_ORACLE_SEED={seed}")
-    workload, kills = Workload(seed), Random(seed)
+    workload, kills = workload_of(database, seed), Random(seed)
     order = kills.sample(VICTIMS, 3)
-    async with world(server, folder) as made:
+    async with world(database, folder) as made:
         try:
             for number in range(rounds):
                 victims = [] if number == 0 else order[number - 1 : number] or kills.sample(VICTIMS, 2)
@@ -46,34 +71,38 @@ async def play(server: EmbeddedPostgres, folder: Path, seed: int, rounds: int = 
 
 
 @pytest.mark.timeout(300)
-async def test_every_client_agrees_with_the_database(throwaway_postgres: Server, tmp_path: Path) -> None:
-    await play(throwaway_postgres(**SETTINGS), tmp_path, some_seed())
+@on_each_database
+async def test_every_client_agrees_with_the_database(open_database: Open, tmp_path: Path) -> None:
+    with open_database() as database:
+        await play(database, tmp_path, some_seed())
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 @pytest.mark.skipif("LIVETAIL_SOAK" not in os.environ, reason="runs for LIVETAIL_SOAK=<minutes>")
-async def test_soak(throwaway_postgres: Server, tmp_path: Path) -> None:
-    end = time.monotonic() + 60 * float(os.environ["LIVETAIL_SOAK"])
+@on_each_database
+async def test_soak(open_database: Open, tmp_path: Path) -> None:
+    end = time.monotonic() + 60 * float(os.environ["LIVETAIL_SOAK"]) / len(DATABASES)
     seed = some_seed()
     while time.monotonic() < end:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        server = throwaway_postgres(**SETTINGS)
-        await play(server, folder, seed)
-        server.stop()
+        with open_database() as database:
+            await play(database, folder, seed)
         seed += 1
 
 
 @pytest.mark.timeout(120)
-async def test_the_oracle_sees_a_lost_frame(throwaway_postgres: Server, tmp_path: Path) -> None:
+@on_each_database
+async def test_the_oracle_sees_a_lost_frame(open_database: Open, tmp_path: Path) -> None:
     random = Random(1)
 
     def lose(frame: Frame) -> Iterable[Frame]:
         return () if isinstance(frame, Diff) and random.random() < 0.05 else (frame,)
 
-    workload = Workload(1)
-    async with world(throwaway_postgres(**SETTINGS), tmp_path) as made:
-        made.tamper = lose
-        with pytest.raises(BrokenPromiseError, match=r"first there should have been|wait in vain"):
-            await made.play(workload.round(3 * TRANSACTIONS, []))
+    with open_database() as database:
+        workload = workload_of(database, 1)
+        async with world(database, tmp_path) as made:
+            made.tamper = lose
+            with pytest.raises(BrokenPromiseError, match=r"first there should have been|wait in vain"):
+                await made.play(workload.round(3 * TRANSACTIONS, []))

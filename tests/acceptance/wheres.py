@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from tables import Table
-from values import DOCUMENTS, PRICES, TIMES, WORDS, random_key
+from values import DOCUMENTS, PRICES, TIMES, WORDS
 
 
 def where(random: Random, table: Table, depth: int = 2) -> dict[str, Any]:
@@ -28,20 +28,20 @@ def where(random: Random, table: Table, depth: int = 2) -> dict[str, Any]:
 
 def _field(random: Random, table: Table) -> tuple[str, Callable[[], Any]]:
     """A path, and what gives literals for it."""
-    key = random.choice(table.key)
+    key, draw = _key_field(random, table)
     return random.choice(
         (
             ("n", lambda: random.randrange(10)),
             ("n", lambda: random.randrange(10)),
             ("s", lambda: random.choice(WORDS)),
-            ("price", lambda: random.choice((*PRICES[:-1], 0.1, 12.5, 0))),
+            ("price", lambda: random.choice((*PRICES, 0.1, 12.5, 0))),
             ("flag", lambda: random.random() < 0.5),
             ("at", lambda: random.choice(TIMES)),
             ("j", lambda: random.choice(DOCUMENTS)),
             ("j.a", lambda: random.randrange(3)),
             ("j.tags", lambda: random.choice("xyz")),
             ("version", lambda: random.randrange(2_000)),
-            (key, lambda: random_key(random, table)[key]),
+            (key, draw),
         )
     )
 
@@ -61,3 +61,12 @@ def _condition(random: Random, value: Callable[[], Any]) -> Any:
         return {"$ne": operand}
     document = {random.choice(("$gt", "$gte", "$lt", "$lte")): operand}
     return {"$not": document} if kind > 0.92 else document
+
+
+def _key_field(random: Random, table: Table) -> tuple[str, Callable[[], Any]]:
+    """A field of the primary key, or of a document that is the key."""
+    name = random.choice(table.key)
+    if not isinstance(table.draw(random)[name], dict) or random.random() < 0.5:
+        return name, lambda: table.draw(random)[name]
+    inner = random.choice(list(table.draw(random)[name]))
+    return f"{name}.{inner}", lambda: table.draw(random)[name][inner]

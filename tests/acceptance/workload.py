@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
 
-from statements import Script, transaction
-from tables import TABLES
+from statements import Script, Scripts
+from tables import Table
 from wheres import where
 
 from broadcaster.client_stream import LiveQuery
 
-DATABASE: Final = "sql-postgres"
 WRITERS: Final = 3
 
 
@@ -48,7 +47,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """SIGKILL and a new start: of `tailer`, `broadcaster` or `postgres`."""
+    """SIGKILL and a new start: of `tailer`, `broadcaster` or `database`."""
 
     victim: str
 
@@ -56,7 +55,7 @@ class Kill:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """All network connections break in the midst of what they carry next: those of every `client` to the broadcaster,
-    or those of the `tailer` to Postgres."""
+    or those of the `tailer` to the database."""
 
     where: str
 
@@ -74,10 +73,16 @@ class Round:
 
 
 class Workload:
-    """All rounds of a seed; equal seeds give equal rounds."""
+    """All rounds of a seed on a database; equal seeds give equal rounds.
 
-    def __init__(self, seed: int) -> None:
+    alias: the database's in the configuration; can: what it can do (`statements`).
+    """
+
+    def __init__(self, seed: int, alias: str, tables: Sequence[Table], can: frozenset[str]) -> None:
         self._random = Random(seed)
+        self._alias = alias
+        self._tables = tables
+        self._scripts = Scripts(tables, can)
         self._clients: list[int] = []
         self._away: list[int] = []
         self._next_client = 0
@@ -86,7 +91,8 @@ class Workload:
         """The next round. transactions: of all writers together; victims: who is killed in it, in this order."""
         random = self._random
         scripts = tuple(
-            tuple(transaction(random) for _ in range(transactions // WRITERS)) for _ in range(WRITERS)
+            tuple(self._scripts.script(random) for _ in range(transactions // WRITERS))
+            for _ in range(WRITERS)
         )
         places = sorted(random.randrange(transactions) for _ in range(8 + len(victims)))
         kills = dict(zip(random.sample(range(len(places)), len(victims)), victims, strict=True))
@@ -103,7 +109,7 @@ class Workload:
         if len(self._clients) < 4 or (choice < 0.25 and len(self._clients) < 16):
             self._clients.append(self._next_client)
             self._next_client += 1
-            return Subscribe(self._clients[-1], live_queries(random))
+            return Subscribe(self._clients[-1], self._live_queries())
         if choice < 0.5 and self._away:
             return Return(self._away.pop(random.randrange(len(self._away))))
         if choice < 0.7 and len(here) > 2:
@@ -113,11 +119,11 @@ class Workload:
             return Drop(random.choice(here))
         return Cut(random.choice(("client", "tailer")))
 
-
-def live_queries(random: Random) -> tuple[LiveQuery, ...]:
-    """One to five live queries for one stream."""
-    return tuple(
-        LiveQuery(f"q{number}", DATABASE, table.name, where(random, table), random.random() < 0.1)
-        for number in range(random.randint(1, 5))
-        for table in [random.choice(TABLES)]
-    )
+    def _live_queries(self) -> tuple[LiveQuery, ...]:
+        """One to five live queries for one stream."""
+        random = self._random
+        return tuple(
+            LiveQuery(f"q{number}", self._alias, table.name, where(random, table), random.random() < 0.1)
+            for number in range(random.randint(1, 5))
+            for table in [random.choice(self._tables)]
+        )

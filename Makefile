@@ -11,6 +11,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	tests/system-packages.sh
+	$(BIN)/python -m tests.servers
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 lint: $(VENV)/.dev

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the tests use beyond PyPI, from Debian's packages: Postgres 15 and Chromium. Without them the tests that need
-# them are skipped, and say so at the end.
+# them are skipped, and say so at the end. MySQL and MariaDB come from Debian, too, but are not installed: see
+# servers/__main__.py.
 missing=
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
 command -v chromium >/dev/null || missing="$missing chromium"

@@ -16,6 +16,15 @@ from typing import Any, Final
 PORTS: Final = range(15_000, 32_000)
 PORT_ATTEMPTS: Final = 100
 
+# Becomes the server, after leaving behind a watchdog that waits on the pipe from our parent: a line means that all is
+# well, its end that the parent died. Unlike PR_SET_PDEATHSIG it is portable and does not fire when a mere thread ends.
+LAUNCH: Final = """
+exec 3<&0 </dev/null
+( ( read -r _ <&3 || kill -QUIT $$ ) >/dev/null 2>&1 & )
+exec 3<&-
+exec "$@"
+"""
+
 
 def unprivileged() -> dict[str, Any]:
     """`subprocess` arguments to start what refuses to be root: as user nobody; nothing unless we are root."""

@@ -29,15 +29,6 @@ READY_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.01
 PORT_ATTEMPTS: Final = 5
 
-# Becomes the server, after leaving behind a watchdog that waits on the pipe from our parent: a line means that all is
-# well, its end that the parent died. Unlike PR_SET_PDEATHSIG it is portable and does not fire when a mere thread ends.
-LAUNCH: Final = """
-exec 3<&0 </dev/null
-( ( read -r _ <&3 || kill -QUIT $$ ) >/dev/null 2>&1 & )
-exec 3<&-
-exec "$@"
-"""
-
 DEFAULT_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {"wal_level": "logical", "listen_addresses": HOST, "unix_socket_directories": ""}
 )
@@ -249,7 +240,7 @@ class EmbeddedPostgres:
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             process = self._process = subprocess.Popen(
-                ["/bin/sh", "-c", LAUNCH, "sh", *program],
+                ["/bin/sh", "-c", host.LAUNCH, "sh", *program],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,16 @@
+"""`python -m tests.servers`: downloads the database programs that the tests fetch for themselves, unless they are here.
+
+Only so that no test spends its own time on it; what cannot be had is told, and again by the tests that are skipped.
+"""
+
+from __future__ import annotations
+
+from broadcaster.demo.mysql_installs import TITLES, MysqlNotFound, installation
+
+for flavor, title in TITLES.items():
+    try:
+        found = installation(flavor)
+    except MysqlNotFound as error:
+        print(error)
+    else:
+        print(f"{title} {found.version}: {found.server}")

@@ -29,8 +29,8 @@ from cdc.postgres.pgoutput import EPOCH_2000_US, FRAME_HEAD, XLogData, decode, d
 from cdc.postgres.relation import TRUNCATED, KnownRelation
 from cdc.postgres.rowcode import RowFunction, generate
 from cdc.postgres.scalars import string
-from cdc.postgres.transaction import Collection, Transaction
 from cdc.postgres.values import PgType, wire_text
+from cdc.transaction import Collection, Transaction
 
 MAX_PART_BYTES: Final = 1 << 20
 
@@ -231,7 +231,7 @@ class Assembler:
                 f"a transaction committed at {commit_lsn}, though everything below {self._order} was sent"
             )
         self._rows = self._functions
-        self._transaction.begin(xid, commit_lsn, _unix_ms(commit_time_us), self._now_ms())
+        self._transaction.begin(str(xid), commit_lsn, _unix_ms(commit_time_us), self._now_ms())
 
     def _commit(self, commit_lsn: int, end_lsn: int) -> None:
         transaction = self._transaction

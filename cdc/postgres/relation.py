@@ -9,8 +9,8 @@ from typing import Final
 from cdc.errors import ProtocolError
 from cdc.postgres.messages import UNCHANGED, Delete, Insert, RelationColumn, Row, Update, Value
 from cdc.postgres.scalars import Marked, string
-from cdc.postgres.transaction import Collection, Transaction
 from cdc.postgres.values import PgType, RowShape, json_name
+from cdc.transaction import Collection, Transaction
 
 NULL: Final = "null"
 
@@ -60,12 +60,12 @@ class KnownRelation:
         transaction.enter(self.collection)
         self.part = transaction.part
         self.source = (
-            f',"source":{{{self._place},"ts_ms":{transaction.commit_ms},"txId":"{transaction.xid}"'
+            f',"source":{{{self._place},"ts_ms":{transaction.commit_ms},"txId":"{transaction.id}"'
             f',"commit_lsn":{transaction.commit_lsn},"lsn":'
         )
         self._numbering = (
             f'"ts_ms":{transaction.now_ms}',
-            f'"transaction":{{"id":"{transaction.xid}","total_order":',
+            f'"transaction":{{"id":"{transaction.id}","total_order":',
         )
         when, number = self._numbering
         usual = f"{when}{self._usual_types},{number}"

@@ -16,7 +16,7 @@ from cdc.postgres.values import RowShape, indent, literal
 
 if TYPE_CHECKING:
     from cdc.postgres.relation import KnownRelation
-    from cdc.postgres.transaction import Transaction
+    from cdc.transaction import Transaction
 
 RowFunction: TypeAlias = Callable[[bytes | memoryview, str], bool]
 """(XLogData frame, the same as wire text) -> whether the event was added to the transaction."""

@@ -1,4 +1,5 @@
-"""The open transaction: its events so far, their numbering, and which is the last of each collection. (pure)"""
+"""The open transaction of a log that comes row by row: its events so far, their numbering, and which is the last of
+each collection. (pure)"""
 
 from __future__ import annotations
 
@@ -30,19 +31,21 @@ class Transaction:
 
     part: changes with every transaction and every part taken of one; whoever keeps text made of what is here makes
         it anew when `part` moved.
+    id: its name in the events; commit_lsn: its place in the log's order; commit_ms, now_ms: Unix time of the commit, of
+    the reading.
     total: events so far; records and size: those not yet taken, and the bytes of their values.
     """
 
     __slots__ = (
-        "_touched", "commit_lsn", "commit_ms", "now_ms", "number", "part", "partial", "records", "size", "total", "xid"
+        "_touched", "commit_lsn", "commit_ms", "id", "now_ms", "number", "part", "partial", "records", "size", "total"
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.part = self.number = 0
-        self.begin(0, 0, 0, 0)
+        self.begin("", 0, 0, 0)
 
-    def begin(self, xid: int, commit_lsn: int, commit_ms: int, now_ms: int) -> None:
-        self.xid = xid
+    def begin(self, id: str, commit_lsn: int, commit_ms: int, now_ms: int) -> None:  # noqa: A002 - as Debezium has it
+        self.id = id
         self.commit_lsn = commit_lsn
         self.commit_ms = commit_ms
         self.now_ms = now_ms

@@ -69,7 +69,10 @@ class App:
         self._readiness = readiness
         self._limits = config.realtime.limits
         self._query_limits = QueryLimits(
-            self._limits.where_depth, self._limits.where_conditions, self._limits.in_items
+            self._limits.where_depth,
+            self._limits.where_conditions,
+            self._limits.in_items,
+            self._limits.pattern_characters,
         )
         self._connections: set[Connection] = set()
         self._closing = False

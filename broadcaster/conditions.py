@@ -11,7 +11,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from broadcaster.kinds import HAS_NAN, INSTANT, NUMBER, READERS, TEXT, Ordered, Reader, base_kind, wide_number
-from broadcaster.predicate import Compare, Comparison, Document, Exists, In, Leaf, Literal
+from broadcaster.patterns import TextTest, compile_like, compile_regex
+from broadcaster.predicate import (
+    Compare,
+    Comparison,
+    Contains,
+    Document,
+    Exists,
+    In,
+    Leaf,
+    Like,
+    Literal,
+    Regex,
+)
 
 Test: TypeAlias = Callable[[Any], bool]
 """Of a value (None: null or missing), or of a whole row."""
@@ -32,6 +44,8 @@ def kind_paths(leaf: Leaf) -> list[str]:
     """The dotted paths whose kinds decide how the leaf compares."""
     if isinstance(leaf, Exists):
         return []
+    if isinstance(leaf, (Like, Regex)):
+        return [leaf.path]
     literals = leaf.items if isinstance(leaf, In) else (leaf.operand,)
     return [leaf.path, *(path for literal in literals for path in _inner_paths(leaf.path, literal))]
 
@@ -90,7 +104,19 @@ def is_index(segment: str) -> bool:
     return segment.isascii() and segment.isdigit() and len(segment) < 10 and str(int(segment)) == segment
 
 
-def _value_test(leaf: Compare | In, kinds: Kinds) -> Test:
+def pattern_test(leaf: Like | Regex) -> TextTest:
+    """The test of a text that the leaf's pattern is."""
+    return compile_like(leaf.pattern) if isinstance(leaf, Like) else compile_regex(leaf.pattern, leaf.flags)
+
+
+def _value_test(leaf: Compare | In | Like | Regex | Contains, kinds: Kinds) -> Test:
+    if isinstance(leaf, (Like, Regex)):
+        if base_kind(kinds.get(leaf.path)) is not None:
+            return _never
+        match = pattern_test(leaf)
+        return lambda value: value.__class__ is str and match(value)
+    if isinstance(leaf, Contains):
+        return _containment(leaf.path, leaf.operand, kinds)
     if isinstance(leaf, In):
         return _in_test(leaf.path, leaf.items, kinds)
     if leaf.op is Comparison.EQ:
@@ -135,6 +161,17 @@ def _document_equality(path: str, literal: Document, kinds: Kinds) -> Test:
         )
 
     return test
+
+
+def _containment(path: str, literal: Literal, kinds: Kinds) -> Test:
+    """See `predicate.Contains`."""
+    if isinstance(literal, Document):
+        members = [(key, _containment(f"{path}.{key}", item, kinds)) for key, item in literal.items]
+        return lambda value: value.__class__ is dict and all(test(value.get(key)) for key, test in members)
+    if isinstance(literal, tuple):
+        tests = [_containment(path, item, kinds) for item in literal]
+        return lambda value: value.__class__ is list and all(any(map(test, value)) for test in tests)
+    return _equality(path, literal, kinds)
 
 
 def _in_test(path: str, items: tuple[Literal, ...], kinds: Kinds) -> Test:

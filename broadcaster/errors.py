@@ -9,7 +9,7 @@ from cdc.errors import LivetailError
 CODES: Final[dict[str, tuple[int, str]]] = {
     # the query
     "bad_where": (400, "`where` is not a document of conditions, or names a field in a way that cannot be"),
-    "unknown_operator": (400, "no such operator, or not in this place, or not supported yet"),
+    "unknown_operator": (400, "no such operator, or not in this place"),
     "bad_operand": (400, "the operator does not take this value"),
     "where_too_deep": (400, "operators, a value or a field path are nested deeper than allowed"),
     "where_too_large": (400, "more conditions, or larger values in one, than allowed"),

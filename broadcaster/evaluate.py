@@ -8,6 +8,7 @@ What a query means, on every database:
 - Of an array any element may satisfy a condition, or the whole array equals an array literal. A dotted path leads
   through documents, through all documents of an array, and by number to an element.
 - Documents are equal whatever the order of their keys.
+- Patterns are for text: what has a kind of `broadcaster.kinds` never matches one.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from typing import Any, Final
 
 import msgspec
 
-from broadcaster.conditions import Kinds, Test, array_path, field_test, kind_paths, row_test
+from broadcaster.conditions import Kinds, Test, array_path, field_test, kind_paths, pattern_test, row_test
 from broadcaster.kinds import SAFE_INTEGER, base_kind, wide_number
 from broadcaster.predicate import (
     And,
     Compare,
     Comparison,
     Constant,
+    Contains,
     Exists,
     In,
     Leaf,
+    Like,
     Literal,
     Node,
     Not,
     Or,
+    Regex,
     leaves,
 )
 from broadcaster.rowjson import decode_any
@@ -200,8 +204,12 @@ class _Expressions:
     def general(self, leaf: Leaf) -> str:
         return self.bind(field_test(leaf, self._kinds))
 
-    def inlined(self, leaf: Compare | In) -> tuple[str, str] | None:
+    def inlined(self, leaf: Compare | In | Like | Regex | Contains) -> tuple[str, str] | None:
         """(guard, test) for values without a kind, None where only the general test will do."""
+        if isinstance(leaf, Contains):
+            return None
+        if isinstance(leaf, (Like, Regex)):
+            return _IS_STRING, f"{self.bind(pattern_test(leaf))}(v)"
         if isinstance(leaf, In):
             if not all(map(_is_simple, leaf.items)):
                 return None

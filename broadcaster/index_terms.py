@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from broadcaster.index_values import Key, literal_codes, literal_keys
+from broadcaster.index_values import Key, literal_codes, literal_keys, prefix_codes
+from broadcaster.patterns import like_prefix
 from broadcaster.predicate import (
     And,
     Compare,
@@ -15,6 +16,7 @@ from broadcaster.predicate import (
     Document,
     Exists,
     In,
+    Like,
     Literal,
     Node,
     Not,
@@ -102,14 +104,19 @@ def _equalities(parts: Iterable[Node]) -> list[Equality]:
 
 
 def _ranges(parts: Iterable[Node]) -> list[Range]:
-    """One range a path, of its first lower and its first upper bound. Bounds of two classes never hold together, save
-    of an array, of which another element may satisfy each: the index asks all ranges of the field about one."""
+    """One range a path, of its first lower and its first upper bound; a pattern's prefix is both. Bounds of two classes
+    never hold together, save of an array, of which another element may satisfy each: the index asks all ranges of the
+    field about one."""
     bounds: dict[str, dict[bool, dict[int, int]]] = {}
     for part in parts:
         if isinstance(part, Compare) and part.op is not Comparison.EQ:
             assert isinstance(part.operand, (bool, int, float, str))
             is_upper = part.op in (Comparison.LT, Comparison.LTE)
             bounds.setdefault(part.path, {}).setdefault(is_upper, literal_codes(part.operand))
+        elif isinstance(part, Like) and (prefix := like_prefix(part.pattern)):
+            low, high = prefix_codes(prefix)
+            bounds.setdefault(part.path, {}).setdefault(False, low)
+            bounds[part.path].setdefault(True, high)
     return [_range(path, of_path.get(False), of_path.get(True)) for path, of_path in bounds.items()]
 
 

@@ -81,6 +81,13 @@ def literal_codes(literal: bool | int | float | str) -> dict[int, int]:
     return codes
 
 
+def prefix_codes(prefix: str) -> tuple[dict[int, int], dict[int, int]]:
+    """The codes, as of `literal_codes`, between which every text lies that begins so."""
+    low = text_code(prefix)
+    room = 8 * max(0, _TEXT_BYTES - len(prefix.encode("utf-8", "surrogatepass")))
+    return {TEXT: low}, {TEXT: low | (1 << room) - 1}
+
+
 def number_code(number: float) -> int:
     """A number as 64 bits in its order."""
     bits: int = _from_bits(_to_bits(number + 0.0))[0]

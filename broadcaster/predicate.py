@@ -80,6 +80,32 @@ class Exists(_Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Like(_Node):
+    """The field's value, or an element of it, is a text that matches the pattern (see `broadcaster.patterns`)."""
+
+    path: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regex(_Node):
+    """The field's value, or an element of it, is a text in which the RE2 expression is found; flags: sorted."""
+
+    path: str
+    pattern: str
+    flags: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contains(_Node):
+    """The field's value, or an element of it, contains the operand: a document its members, each containing what the
+    operand has there; an array an element for each of the operand's; anything else equals it."""
+
+    path: str
+    operand: Literal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Not(_Node):
     """The leaf does not hold."""
 
@@ -100,7 +126,7 @@ class Or(_Node):
     children: tuple[Node, ...]
 
 
-Leaf: TypeAlias = "Compare | In | Exists"
+Leaf: TypeAlias = "Compare | In | Exists | Like | Regex | Contains"
 Node: TypeAlias = "Constant | Leaf | Not | And | Or"
 
 TRUE: Final = Constant(True)
@@ -172,6 +198,12 @@ def canonical(node: Node) -> str:
             return f"in({json.dumps(path)},{','.join(map(literal_text, items))})"
         case Exists(path):
             return f"exists({json.dumps(path)})"
+        case Like(path, pattern):
+            return f"like({json.dumps(path)},{json.dumps(pattern)})"
+        case Regex(path, pattern, flags):
+            return f"regex({json.dumps(path)},{json.dumps(pattern)},{flags})"
+        case Contains(path, operand):
+            return f"contains({json.dumps(path)},{literal_text(operand)})"
         case Not(leaf):
             return f"not({canonical(leaf)})"
         case And(children):

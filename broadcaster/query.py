@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from broadcaster.errors import RequestError
+from broadcaster.patterns import REGEX_FLAGS, compile_regex, like_parts, like_text
 from broadcaster.predicate import (
     Compare,
     Comparison,
+    Contains,
     Document,
     Exists,
+    Like,
     Literal,
     Node,
+    Regex,
     all_of,
     any_of,
     negate,
@@ -27,8 +31,10 @@ from broadcaster.predicate import (
 )
 
 LOGICAL: Final = ("$and", "$or", "$nor", "$not")
-FIELD: Final = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not")
-NOT_YET: Final = ("$like", "$regex", "$contains")
+FIELD: Final = (
+    "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$like", "$regex", "$options", "$contains",
+    "$not",
+)  # fmt: skip
 
 _PATH_CHARACTERS: Final = 1000
 _PATH_SEGMENTS: Final = 32
@@ -39,18 +45,20 @@ _LITERAL_VALUES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """What one `where` may hold: `$and $or $nor $not` inside one another, conditions in all, items in one `$in`."""
+    """What one `where` may hold: `$and $or $nor $not` inside one another, conditions in all, items in one `$in`,
+    characters in one pattern."""
 
     depth: int = 8
     conditions: int = 100
     in_items: int = 1000
+    pattern_characters: int = 1000
 
 
 def parse_where(where: object, limits: QueryLimits = QueryLimits(), at: str = "$.where") -> Node:
     """Parse decoded JSON (dict, list, str, int, float, bool, None) into the canonical predicate.
 
     at: the path that errors start with. Raises RequestError: bad_where, unknown_operator, bad_operand,
-    where_too_deep, where_too_large, in_too_large.
+    where_too_deep, where_too_large, in_too_large, pattern_too_long.
     """
     return _Parser(limits).document(where, at, 0)
 
@@ -104,9 +112,16 @@ class _Parser:
                 f"{path!r} or a document to compare it with",
                 at,
             )
-        return all_of(
-            [self.condition(path, op, operand, f"{at}.{op}", depth) for op, operand in value.items()]
-        )
+        if "$options" in value and "$regex" not in value:
+            raise RequestError("bad_operand", "$options stands beside $regex only", f"{at}.$options")
+        parts = [
+            self.condition(path, op, operand, f"{at}.{op}", depth)
+            for op, operand in value.items()
+            if op not in ("$regex", "$options")
+        ]
+        if "$regex" in value:
+            parts.append(self.regex(path, value["$regex"], value.get("$options", ""), at))
+        return all_of(parts)
 
     def condition(self, path: str, op: str, operand: object, at: str, depth: int) -> Node:
         if op not in FIELD:
@@ -124,7 +139,17 @@ class _Parser:
             if not isinstance(operand, bool):
                 raise RequestError("bad_operand", f"$exists takes true or false, got {_named(operand)}", at)
             return Exists(path) if operand else negate(Exists(path))
+        if op == "$like":
+            pattern = self.pattern(op, operand, at)
+            try:
+                return Like(path, like_text(like_parts(pattern)))
+            except ValueError as error:
+                raise RequestError("bad_operand", f"not a pattern: {error}", at) from None
         literal = parse_literal(operand, at)
+        if op == "$contains":
+            if literal is None:
+                raise RequestError("bad_operand", "$contains takes a value; for null write $exists", at)
+            return Contains(path, literal)
         if op == "$ne":
             return negate(Compare(path, Comparison.EQ, literal))
         if op != "$eq" and (literal is None or isinstance(literal, (tuple, Document))):
@@ -132,6 +157,33 @@ class _Parser:
                 "bad_operand", f"{op} takes a number, string or bool, got {_named(operand)}", at
             )
         return Compare(path, Comparison(op), literal)
+
+    def regex(self, path: str, operand: object, options: object, at: str) -> Node:
+        self.count(at)
+        pattern = self.pattern("$regex", operand, f"{at}.$regex")
+        if not isinstance(options, str) or not set(options) <= set(REGEX_FLAGS):
+            raise RequestError(
+                "bad_operand", f"$options takes letters of {REGEX_FLAGS!r} in a string", f"{at}.$options"
+            )
+        flags = "".join(sorted(set(options)))
+        try:
+            compile_regex(pattern, flags)
+        except ValueError as error:
+            raise RequestError(
+                "bad_operand", f"not a regular expression of RE2's syntax: {error}", f"{at}.$regex"
+            ) from None
+        return Regex(path, pattern, flags)
+
+    def pattern(self, op: str, operand: object, at: str) -> str:
+        if not isinstance(operand, str):
+            raise RequestError("bad_operand", f"{op} takes a string, got {_named(operand)}", at)
+        if len(operand) > self.limits.pattern_characters:
+            raise RequestError(
+                "pattern_too_long",
+                f"{op} has {len(operand):,} characters, at most {self.limits.pattern_characters:,} are allowed",
+                at,
+            )
+        return operand
 
     def items(self, op: str, operand: object, at: str) -> list[Literal]:
         if not isinstance(operand, list):
@@ -233,8 +285,6 @@ def _has_operators(value: dict[Any, Any]) -> bool:
 
 
 def _refuse_operator(op: str, at: str, known: tuple[str, ...], place: str) -> NoReturn:
-    if op in NOT_YET:
-        raise RequestError("unknown_operator", f"{op} is not supported yet", at)
     if op in FIELD or op in LOGICAL:
         example = '{"age": {"$gt": 5}}' if op in FIELD else '{"$or": [{"age": 5}, {"vip": true}]}'
         raise RequestError("unknown_operator", f"{op} cannot stand {place}; write it as {example}", at)

@@ -70,6 +70,7 @@ class Limits:
     where_depth: int = 8
     where_conditions: int = 100
     in_items: int = 1_000
+    pattern_characters: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ are one. So most conditions are widened to all that could match, and only those 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -16,19 +17,23 @@ from bson.datetime_ms import DatetimeMS
 from bson.objectid import ObjectId
 
 from broadcaster.kinds import SAFE_INTEGER, decimal_literal, instant, uuid_text
+from broadcaster.patterns import like_prefix
 from broadcaster.predicate import (
     And,
     Compare,
     Comparison,
     Constant,
+    Contains,
     Document,
     Exists,
     In,
     Leaf,
+    Like,
     Literal,
     Node,
     Not,
     Or,
+    Regex,
 )
 
 Filter: TypeAlias = dict[str, Any]
@@ -39,6 +44,7 @@ NOTHING: Final[Filter] = {"_id": {"$in": []}}
 _MOST_MS: Final = 2**63 - 1
 _TEXT_IN_JSON: Final[Filter] = {"$type": ["number", "date", "objectId", "binData"]}
 """Whatever may be a string in a row's JSON, but for strings."""
+_TEXT: Final[Filter] = {"$type": ["string", "symbol", *_TEXT_IN_JSON["$type"]]}
 
 
 def push_down(node: Node) -> Filter:
@@ -91,10 +97,14 @@ def _leaf(leaf: Leaf) -> Filter:
     if not _is_told(path):
         return EVERYTHING
     match leaf:
-        case Exists():
+        case Exists() | Contains():
             return {path: {"$exists": True}}
         case In(_, items):
             return _equal_to(path, items)
+        case Like(_, pattern):
+            return _any([{path: condition} for condition in _beginning(like_prefix(pattern))])
+        case Regex():
+            return {path: _TEXT}
         case Compare(_, Comparison.EQ, operand):
             return _equal_to(path, (operand,))
         case Compare(_, op, operand):
@@ -168,6 +178,13 @@ def _equal_number(number: int | float | Decimal) -> tuple[list[Any], list[Filter
     if _is_exact(number):
         return [_bound(number)], []
     return [], [{"$gte": _below(number), "$lte": _above(number)}]
+
+
+def _beginning(prefix: str) -> list[Filter]:
+    """Conditions of which one holds for whatever is text and begins so."""
+    if not prefix or "\0" in prefix or not _is_valid(prefix):
+        return [_TEXT]
+    return [{"$regex": f"^{re.escape(prefix)}"}, {"$type": "symbol"}, _TEXT_IN_JSON]
 
 
 def _ranges(op: Comparison, literal: Literal) -> list[Filter]:

@@ -188,6 +188,15 @@ def _bpchar(column: ColumnInfo, op: Comparison, literal: Literal) -> PushedDown:
     return PushedDown(found.sql.replace("::text", "::bpchar"), found.params, found.exact)
 
 
+def like(column: ColumnInfo, pattern: str) -> PushedDown:
+    """A text that matches the pattern, whose `\\` is Postgres' own escape."""
+    name = quoted(column.name)
+    left = {"text": name, "varchar": name, "enum": f"{name}::text"}.get(column.type)
+    if left is None or not column.utf8 or "\0" in pattern or not _is_unicode(pattern):
+        return present(column, exact=False)
+    return PushedDown(f'{left} COLLATE "C" LIKE %s::text', (pattern,), True)
+
+
 def _as_text(
     column: ColumnInfo, left: str, op: Comparison, literal: Literal, deterministic: bool
 ) -> PushedDown:

@@ -15,14 +15,17 @@ from broadcaster.predicate import (
     Compare,
     Comparison,
     Constant,
+    Contains,
     Document,
     Exists,
     In,
     Leaf,
+    Like,
     Literal,
     Node,
     Not,
     Or,
+    Regex,
 )
 from broadcaster.snapshot.postgres_conditions import (
     ANYTHING,
@@ -30,6 +33,7 @@ from broadcaster.snapshot.postgres_conditions import (
     NEVER,
     ColumnInfo,
     PushedDown,
+    like,
     present,
     quoted,
 )
@@ -74,6 +78,10 @@ def _leaf(leaf: Leaf, columns: Mapping[str, ColumnInfo]) -> PushedDown:
             return _any(_merged([_equal(column, item, scalar) for item in items]))
         case Compare(_, Comparison.EQ, operand):
             return _equal(column, operand, scalar)
+        case Like(_, pattern):
+            return like(column, pattern)
+        case Regex() | Contains():
+            return present(column, exact=False)
         case Compare(_, op, operand):
             compare = COMPARISONS.get(column.type)
             return present(column, exact=False) if compare is None else compare(column, op, operand)

@@ -57,6 +57,23 @@ LITERALS: list[Any] = [
     "2024-03-01T11:04:05+01:00", "infinity", str(UUID(int=7)), str(UUID(int=7)).upper(), [], [1], ["a"], {"y": 1}, "20",
 ]  # fmt: skip
 literals = st.sampled_from(LITERALS)
+PATTERNS = [
+    "",
+    "%",
+    "a%",
+    "_%",
+    "%b",
+    "abcde",
+    r"\%%",
+    "(%",
+    "^%",
+    "a.%",
+    "\ud800%",
+    "x\0%",
+    OID,
+    f"{OID[:5]}%",
+    "é%",
+]
 ordered = st.sampled_from([each for each in LITERALS if isinstance(each, (int, float, str))])
 paths = st.sampled_from(["f", "g", "f.y", "f.0", "f.y.z", "f.0.y"])
 conditions = st.one_of(
@@ -67,6 +84,9 @@ conditions = st.one_of(
         lambda op, value: {op: value}, st.sampled_from(["$in", "$nin"]), st.lists(literals, max_size=3)
     ),
     st.builds(lambda value: {"$exists": value}, st.booleans()),
+    st.builds(lambda value: {"$like": value}, st.sampled_from(PATTERNS)),
+    st.builds(lambda value: {"$regex": value}, st.sampled_from(["", "^a", "[0-9]", "(?i)A"])),
+    st.builds(lambda value: {"$contains": value}, literals.filter(lambda value: value is not None)),
 )
 wheres = st.recursive(
     st.builds(lambda path, condition: {path: condition}, paths, conditions),
@@ -118,7 +138,11 @@ def every_leaf() -> Iterator[dict[str, Any]]:
                 () if literal is None or isinstance(literal, (list, dict)) else ("$gt", "$gte", "$lt", "$lte")
             )
             yield from ({path: {op: literal}} for op in ("$eq", "$ne", *ranges))
+            if literal is not None:
+                yield {path: {"$contains": literal}}
         yield from ({path: {"$exists": there}} for there in (True, False))
+        yield from ({path: {"$like": pattern}} for pattern in PATTERNS)
+        yield {path: {"$regex": ""}}
 
 
 def test_every_condition_on_every_value(collection: Collection[Any]) -> None:
@@ -152,6 +176,16 @@ SELECTIVE = [
     ({"f": True, "g": {"$gt": 3}}, {"$and": [{"f": True}, {"g": {"$gt": 3}}]}),
     ({"f": {"$ne": True}}, {"f": {"$ne": True}}),
     ({"f": {"$in": ["abcde", "b", 3]}}, {"f": {"$in": ["abcde", "b", 3]}}),
+    (
+        {"f": {"$like": "a.b%"}},
+        {
+            "$or": [
+                {"f": {"$regex": r"^a\.b"}},
+                {"f": {"$type": "symbol"}},
+                {"f": {"$type": ["number", "date", "objectId", "binData"]}},
+            ]
+        },
+    ),
     ({"_id": OID}, None),
 ]
 

@@ -114,6 +114,24 @@ DATES = [
     "294277-01-01", "5874897-12-31", "5874898-01-01", "9999999-01-01", "9999999-01-01 BC", "0001-01-01",
     "0001-12-31 BC", "0001-01-01T00:00:00-00:30", "10000-01-01T00:00:00Z",
 ]  # fmt: skip
+PATTERNS = [
+    "",
+    "%",
+    "a%",
+    "_",
+    "á_%",
+    "%b",
+    "5",
+    r"\%",
+    r"a\_b",
+    "%\ud800",
+    "a\0%",
+    "NaN",
+    "2024-%",
+    "%'%",
+    "\U0001d4b3%",
+]
+REGEXES = ["", "^a", "[0-9]", "(?i)A", "^$"]
 LITERALS = st.sampled_from([None, True, False, [], [1], ["a"], {}, {"x": 1}, *NUMBERS, *STRINGS, *DATES])
 RANGE_LITERALS = LITERALS.filter(
     lambda literal: literal is not None and not isinstance(literal, (list, dict))
@@ -124,9 +142,31 @@ RANGE_LITERALS = LITERALS.filter(
 def conditions(draw: st.DrawFn) -> dict[str, Any]:
     name = draw(st.sampled_from([*COLUMNS, "js.x", "arr.0", "missing"]))
     values = st.sampled_from(COLUMNS[name][2]) if name in COLUMNS else RANGE_LITERALS
-    op = draw(st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"]))
+    op = draw(
+        st.sampled_from(
+            [
+                "$eq",
+                "$ne",
+                "$gt",
+                "$gte",
+                "$lt",
+                "$lte",
+                "$in",
+                "$nin",
+                "$exists",
+                "$like",
+                "$regex",
+                "$contains",
+            ]
+        )
+    )
     if op == "$exists":
         return {name: {op: draw(st.booleans())}}
+    if op in ("$like", "$regex"):
+        pattern = {op: draw(st.sampled_from(PATTERNS if op == "$like" else REGEXES))}
+        return {name: draw(st.sampled_from([pattern, {"$not": pattern}]))}
+    if op == "$contains":
+        return {name: {op: draw(LITERALS.filter(lambda literal: literal is not None))}}
     if op in ("$in", "$nin"):
         return {name: {op: draw(st.lists(LITERALS | values, max_size=5))}}
     operand = draw((LITERALS if op in ("$eq", "$ne") else RANGE_LITERALS) | values)
@@ -238,6 +278,13 @@ def test_every_literal_against_every_type(table: Table, name: str) -> None:
         if literal is not None and not isinstance(literal, (list, dict)):
             for op in ("$gt", "$gte", "$lt", "$lte"):
                 table.check({name: {op: literal}})
+        if literal is not None:
+            table.check({name: {"$contains": literal}})
+    for pattern in PATTERNS:
+        table.check({name: {"$like": pattern}})
+        table.check({name: {"$not": {"$like": pattern}}})
+    for pattern in REGEXES:
+        table.check({name: {"$regex": pattern}})
     table.check({name: {"$in": literals}})
     table.check({name: {"$nin": literals}})
 

@@ -84,6 +84,12 @@ NESTED = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xy0"), inner, max_size=2),
     max_leaves=5,
 )
+LIKES = st.text("ab%_é𝒳1", max_size=5) | st.sampled_from(
+    ["\\%", "a\\_%", "\\a\\\\%", "%a%b%", "NaN", "2024%"]
+)
+REGEXES = st.sampled_from(
+    ["", "a", "^a", "B$", "[ab]+", "^.$", "é|𝒳", "a.b", "^(?:a|b)*$", "Infinity", r"\d{2}", r"^\S?$"]
+)
 PATHS = st.sampled_from(["a", "b", "c", "k", "k", "n", "n.x", "n.0", "n.x.y", "n.0.x", "k.0", "missing"])
 
 
@@ -113,6 +119,9 @@ def operators(kind: str) -> st.SearchStrategy[Any]:
         st.fixed_dictionaries({"$in": st.lists(literals, max_size=4)}),
         st.fixed_dictionaries({"$nin": st.lists(literals, max_size=4)}),
         st.fixed_dictionaries({"$exists": st.booleans()}),
+        st.fixed_dictionaries({"$contains": literals.filter(lambda value: value is not None)}),
+        st.fixed_dictionaries({"$like": LIKES}),
+        st.fixed_dictionaries({"$regex": REGEXES}, optional={"$options": st.sampled_from(["", "i", "ims"])}),
         st.dictionaries(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), ranges, min_size=1, max_size=2),
     )
     return literals | documents | documents | st.fixed_dictionaries({"$not": documents})

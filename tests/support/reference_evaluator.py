@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 INSTANTS = ("date", "timestamp", "timestamptz")
+KINDS = (*INSTANTS, "time", "uuid", "bytes", "decimal", "int64", "float")
 SAFE = 2**53 - 1
 
 
@@ -31,17 +32,22 @@ def _entry(key: str, value: Any, row: dict[str, Any], types: Mapping[str, str]) 
     if key == "$not":
         return not matches(value, row, types)
     if isinstance(value, dict) and any(name.startswith("$") for name in value):
-        return all(_condition(key, op, operand, row, types) for op, operand in value.items())
+        options = value.get("$options", "")
+        return all(_condition(key, op, operand, row, types, options) for op, operand in value.items())
     return _condition(key, "$eq", value, row, types)
 
 
-def _condition(path: str, op: str, operand: Any, row: dict[str, Any], types: Mapping[str, str]) -> bool:
+def _condition(
+    path: str, op: str, operand: Any, row: dict[str, Any], types: Mapping[str, str], options: str = ""
+) -> bool:
     if op == "$not":
         return not _entry(path, operand, row, types)
     if op == "$ne":
         return not _condition(path, "$eq", operand, row, types)
     if op == "$nin":
         return not _condition(path, "$in", operand, row, types)
+    if op == "$options":
+        return True
     if op == "$in":
         return any(_condition(path, "$eq", item, row, types) for item in operand)
     found = list(_values(row, path.split(".")))
@@ -50,6 +56,14 @@ def _condition(path: str, op: str, operand: Any, row: dict[str, Any], types: Map
     candidates = found + [element for value in found if isinstance(value, list) for element in value]
     if op == "$eq":
         return any(_equal(value, operand, path, types) for value in candidates)
+    if op == "$contains":
+        return any(_contains(value, operand, path, types) for value in candidates)
+    if op in ("$like", "$regex"):
+        texts = [value for value in candidates if isinstance(value, str) and _kind(path, types) not in KINDS]
+        if op == "$like":
+            return any(_like(value, operand) for value in texts)
+        flags = [{"i": re.I, "m": re.M, "s": re.S}[letter] for letter in options]
+        return any(re.search(operand, value, sum(flags)) is not None for value in texts)
     return any(_in_range(op, value, operand, _kind(path, types)) for value in candidates)
 
 
@@ -93,6 +107,28 @@ def _equal(value: Any, literal: Any, path: str, types: Mapping[str, str]) -> boo
     if kind in ("decimal", "float") and literal == "NaN":
         return bool(value == "NaN")
     return any(mine == its for mine, its in _pairs(value, literal, kind))
+
+
+def _contains(value: Any, part: Any, path: str, types: Mapping[str, str]) -> bool:
+    if isinstance(part, dict):
+        return isinstance(value, dict) and all(
+            _contains(value.get(key), part[key], f"{path}.{key}", types) for key in part
+        )
+    if isinstance(part, list):
+        return isinstance(value, list) and all(
+            any(_contains(element, item, path, types) for element in value) for item in part
+        )
+    return _equal(value, part, path, types)
+
+
+def _like(text: str, pattern: str) -> bool:
+    if not pattern:
+        return not text
+    if pattern[0] == "%":
+        return _like(text, pattern[1:]) or (text != "" and _like(text[1:], pattern))
+    literal = pattern[1:2] if pattern[0] == "\\" else pattern[:1]
+    rest = pattern[2:] if pattern[0] == "\\" else pattern[1:]
+    return text != "" and (pattern[0] == "_" or text[0] == literal) and _like(text[1:], rest)
 
 
 def _in_range(op: str, value: Any, literal: Any, kind: str) -> bool:

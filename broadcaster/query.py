@@ -7,12 +7,12 @@ Every refusal carries the path of the offence, such as `$.where.$or[1].age.$gt`.
 from __future__ import annotations
 
 import difflib
-import math
 import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from broadcaster.errors import RequestError
+from broadcaster.literals import is_operator, named, parse_literal
 from broadcaster.patterns import REGEX_FLAGS, compile_regex, like_parts, like_text
 from broadcaster.predicate import (
     Compare,
@@ -38,9 +38,6 @@ FIELD: Final = (
 
 _PATH_CHARACTERS: Final = 1000
 _PATH_SEGMENTS: Final = 32
-_INTEGER_BITS: Final = 4096
-_LITERAL_DEPTH: Final = 8
-_LITERAL_VALUES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +60,6 @@ def parse_where(where: object, limits: QueryLimits = QueryLimits(), at: str = "$
     return _Parser(limits).document(where, at, 0)
 
 
-def parse_literal(value: object, at: str) -> Literal:
-    """Bring a JSON value into the normal form of `predicate.Literal`. Raises RequestError: bad_operand,
-    where_too_deep, where_too_large (at most 8 levels and 1,000 values in one literal)."""
-    return _LiteralParser().parse(value, at, 0)
-
-
 class _Parser:
     """One parse; counts the conditions as it goes."""
 
@@ -78,12 +69,12 @@ class _Parser:
 
     def document(self, where: object, at: str, depth: int) -> Node:
         if not isinstance(where, dict):
-            raise RequestError("bad_where", f"expected a document of conditions, got {_named(where)}", at)
+            raise RequestError("bad_where", f"expected a document of conditions, got {named(where)}", at)
         return all_of([self.entry(key, value, at, depth) for key, value in where.items()])
 
     def entry(self, key: object, value: object, at: str, depth: int) -> Node:
         if not isinstance(key, str):
-            raise RequestError("bad_where", f"a field name must be a string, got {_named(key)}", at)
+            raise RequestError("bad_where", f"a field name must be a string, got {named(key)}", at)
         here = f"{at}.{key}"
         if not key.startswith("$"):
             _check_path(key, here)
@@ -104,7 +95,7 @@ class _Parser:
         if not isinstance(value, dict) or not _has_operators(value):
             self.count(at)
             return Compare(path, Comparison.EQ, parse_literal(value, at))
-        plain = next((key for key in value if not _is_operator(key)), None)
+        plain = next((key for key in value if not is_operator(key)), None)
         if plain is not None:
             raise RequestError(
                 "bad_operand",
@@ -137,7 +128,7 @@ class _Parser:
             return node if op == "$in" else negate(node)
         if op == "$exists":
             if not isinstance(operand, bool):
-                raise RequestError("bad_operand", f"$exists takes true or false, got {_named(operand)}", at)
+                raise RequestError("bad_operand", f"$exists takes true or false, got {named(operand)}", at)
             return Exists(path) if operand else negate(Exists(path))
         if op == "$like":
             pattern = self.pattern(op, operand, at)
@@ -154,7 +145,7 @@ class _Parser:
             return negate(Compare(path, Comparison.EQ, literal))
         if op != "$eq" and (literal is None or isinstance(literal, (tuple, Document))):
             raise RequestError(
-                "bad_operand", f"{op} takes a number, string or bool, got {_named(operand)}", at
+                "bad_operand", f"{op} takes a number, string or bool, got {named(operand)}", at
             )
         return Compare(path, Comparison(op), literal)
 
@@ -176,7 +167,7 @@ class _Parser:
 
     def pattern(self, op: str, operand: object, at: str) -> str:
         if not isinstance(operand, str):
-            raise RequestError("bad_operand", f"{op} takes a string, got {_named(operand)}", at)
+            raise RequestError("bad_operand", f"{op} takes a string, got {named(operand)}", at)
         if len(operand) > self.limits.pattern_characters:
             raise RequestError(
                 "pattern_too_long",
@@ -187,7 +178,7 @@ class _Parser:
 
     def items(self, op: str, operand: object, at: str) -> list[Literal]:
         if not isinstance(operand, list):
-            raise RequestError("bad_operand", f"{op} takes an array, got {_named(operand)}", at)
+            raise RequestError("bad_operand", f"{op} takes an array, got {named(operand)}", at)
         if len(operand) > self.limits.in_items:
             raise RequestError(
                 "in_too_large",
@@ -208,60 +199,6 @@ class _Parser:
             raise RequestError("where_too_large", f"more than {self.limits.conditions} conditions", at)
 
 
-class _LiteralParser:
-    """One literal; counts its values as it goes."""
-
-    def __init__(self) -> None:
-        self.values = 0
-
-    def parse(self, value: object, at: str, depth: int) -> Literal:
-        self.values += 1
-        if self.values > _LITERAL_VALUES:
-            raise RequestError("where_too_large", f"more than {_LITERAL_VALUES:,} values in one literal", at)
-        if depth > _LITERAL_DEPTH:
-            raise RequestError("where_too_deep", f"a value nested more than {_LITERAL_DEPTH} levels deep", at)
-        if value is None or isinstance(value, (bool, str)):
-            return value
-        if isinstance(value, int):
-            if value.bit_length() > _INTEGER_BITS:
-                raise RequestError("bad_operand", f"an integer of more than {_INTEGER_BITS} bits", at)
-            return value
-        if isinstance(value, float):
-            return _whole(value, at)
-        if isinstance(value, list):
-            return tuple(self.parse(item, f"{at}[{i}]", depth + 1) for i, item in enumerate(value))
-        if isinstance(value, dict):
-            return Document(tuple(sorted(self.members(value, at, depth))))
-        raise RequestError("bad_operand", f"not a JSON value: {type(value).__name__}", at)
-
-    def members(self, value: dict[Any, Any], at: str, depth: int) -> list[tuple[str, Literal]]:
-        members = []
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise RequestError("bad_operand", f"a document's key must be a string, got {_named(key)}", at)
-            if _is_operator(key):
-                raise RequestError(
-                    "bad_operand",
-                    f"{key} cannot stand inside a document to compare with; conditions on its fields take a dotted "
-                    'path, as {"address.city": {"$ne": "Rome"}}',
-                    f"{at}.{key}",
-                )
-            members.append((key, self.parse(item, f"{at}.{key}", depth + 1)))
-        return members
-
-
-def _whole(value: float, at: str) -> Literal:
-    """A float as its shortest decimal text has it: whole numbers become integers."""
-    if not math.isfinite(value):
-        raise RequestError("bad_operand", "NaN and infinities are not JSON; write them as strings", at)
-    if not value.is_integer():
-        return value
-    digits, _, exponent = repr(value).partition("e")
-    whole, _, fraction = digits.partition(".")
-    fraction = fraction.rstrip("0")
-    return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")
-
-
 def _check_path(path: str, at: str) -> None:
     segments = path.split(".")
     if not all(segments):
@@ -276,12 +213,8 @@ def _check_path(path: str, at: str) -> None:
         raise RequestError("bad_where", "a segment of a field path cannot start with $", at)
 
 
-def _is_operator(key: object) -> bool:
-    return isinstance(key, str) and key.startswith("$")
-
-
 def _has_operators(value: dict[Any, Any]) -> bool:
-    return any(map(_is_operator, value))
+    return any(map(is_operator, value))
 
 
 def _refuse_operator(op: str, at: str, known: tuple[str, ...], place: str) -> NoReturn:
@@ -291,22 +224,3 @@ def _refuse_operator(op: str, at: str, known: tuple[str, ...], place: str) -> No
     near = difflib.get_close_matches(op, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
     raise RequestError("unknown_operator", f"unknown operator {op} {place}; {hint}", at)
-
-
-def _named(value: object) -> str:
-    """The JSON type of a value, for messages: the value itself may be anything, also secret."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a bool"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case dict():
-            return "a document"
-        case _:
-            return type(value).__name__

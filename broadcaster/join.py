@@ -11,6 +11,7 @@ from broadcaster.feed import Feed
 from broadcaster.livequery import LiveQuery
 from broadcaster.metrics import Metrics
 from broadcaster.recent import Past
+from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
 from broadcaster.subscription import Overlay, Subscription
 from cdc.config import Limits
@@ -53,10 +54,8 @@ class Join:
         if subscription.overlay.broken or earlier.broken:
             return None
         rows = subscription.overlay.over(earlier.over(snapshot.rows))
-        if len(rows) > self._limits.initial_rows:
-            raise RequestError(
-                "result_too_large", f"the result has more than {self._limits.initial_rows} rows (initialRows)"
-            )
+        size = sum(map(len, rows.values()))
+        check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)
         return rows
 
     async def _unseen(self, query: LiveQuery, snapshot: Snapshot, past: Past, start: int) -> Overlay:

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.mongo_query import push_down
 from broadcaster.snapshot.reader import Snapshot
 from cdc.codec import encode_key
@@ -64,10 +65,7 @@ class MongoReader:
                     if query.test(decode_row(row.json), row.types):
                         rows[encode_key({"_id": row.id})] = row.json
                         size += len(row.json)
-                        if len(rows) > max_rows:
-                            raise _too_large(f"{max_rows} rows (initialRows)")
-                        if size > max_bytes:
-                            raise _too_large(f"{max_bytes} bytes (initialBytes)")
+                        check_size(len(rows), size, max_rows, max_bytes)
             finally:
                 await cursor.close()
         except PyMongoError as error:
@@ -112,10 +110,6 @@ class MongoReader:
             self._complaint = told
             log.error("%s: cannot be read: %s", self._target.alias, told)
         return RequestError("database_unavailable", f"`{self._target.alias}` cannot be read now")
-
-
-def _too_large(than: str) -> RequestError:
-    return RequestError("result_too_large", f"the result has more than {than}", "$.where")
 
 
 def _shows(time: int) -> Callable[[str], bool]:

@@ -14,6 +14,7 @@ from psycopg import sql
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.postgres_visibility import visibility
@@ -103,14 +104,7 @@ class PostgresReader:
                 if query.test(decode_row(doc), kinds):
                     rows[key] = doc
                     size += len(doc)
-            if len(rows) > max_rows:
-                raise RequestError(
-                    "result_too_large", f"the result has more than {max_rows} rows (initialRows)"
-                )
-            if size > max_bytes:
-                raise RequestError(
-                    "result_too_large", f"the result has more than {max_bytes} bytes (initialBytes)"
-                )
+            check_size(len(rows), size, max_rows, max_bytes)
             if result.ntuples < wanted:
                 await conn.execute("CLOSE livetail")
                 return rows

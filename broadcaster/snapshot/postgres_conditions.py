@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from broadcaster.kinds import decimal_literal, exact, instant, number_literal, uuid_text
 from broadcaster.predicate import Comparison, Literal
+from broadcaster.snapshot.pushed_down import NEVER, PushedDown
 
 EQ, GT, GTE, LT, LTE = Comparison
 
@@ -34,19 +35,7 @@ class ColumnInfo:
     utf8: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PushedDown:
-    """A condition with %s placeholders and their texts. exact: it is true just where the predicate is."""
-
-    sql: str
-    params: tuple[str, ...]
-    exact: bool
-
-
 Compare: TypeAlias = Callable[[ColumnInfo, Comparison, Literal], PushedDown]
-
-NEVER: Final = PushedDown("FALSE", (), True)
-ANYTHING: Final = PushedDown("TRUE", (), False)
 
 _SQL: Final[Mapping[Comparison, str]] = {EQ: "=", GT: ">", GTE: ">=", LT: "<", LTE: "<="}
 _INT8: Final = (-(2**63), 2**63 - 1)

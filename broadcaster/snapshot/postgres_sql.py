@@ -27,16 +27,8 @@ from broadcaster.predicate import (
     Or,
     Regex,
 )
-from broadcaster.snapshot.postgres_conditions import (
-    ANYTHING,
-    COMPARISONS,
-    NEVER,
-    ColumnInfo,
-    PushedDown,
-    like,
-    present,
-    quoted,
-)
+from broadcaster.snapshot.postgres_conditions import COMPARISONS, ColumnInfo, like, present, quoted
+from broadcaster.snapshot.pushed_down import ALWAYS, ANYTHING, NEVER, PushedDown, all_of, any_of, negated
 
 _OTHER_SCALARS: Final = frozenset({
     "oid", "name", "char", "bytea", "time", "timetz", "interval", "inet", "cidr", "macaddr", "macaddr8",
@@ -44,7 +36,6 @@ _OTHER_SCALARS: Final = frozenset({
     "box", "path", "polygon", "circle", "int4range", "int8range", "numrange", "tsrange", "tstzrange",
     "daterange",
 })  # fmt: skip
-_ALWAYS: Final = PushedDown("TRUE", (), True)
 
 
 def push_down(node: Node, columns: Mapping[str, ColumnInfo]) -> PushedDown:
@@ -55,13 +46,13 @@ def push_down(node: Node, columns: Mapping[str, ColumnInfo]) -> PushedDown:
     """
     match node:
         case Constant(value):
-            return _ALWAYS if value else NEVER
+            return ALWAYS if value else NEVER
         case Not(leaf):
-            return _negated(_leaf(leaf, columns))
+            return negated(_leaf(leaf, columns))
         case And(children):
-            return _all([push_down(child, columns) for child in children])
+            return all_of([push_down(child, columns) for child in children])
         case Or(children):
-            return _any([push_down(child, columns) for child in children])
+            return any_of([push_down(child, columns) for child in children])
         case _:
             return _leaf(node, columns)
 
@@ -75,7 +66,7 @@ def _leaf(leaf: Leaf, columns: Mapping[str, ColumnInfo]) -> PushedDown:
         case Exists():
             return present(column, exact=scalar)
         case In(_, items):
-            return _any(_merged([_equal(column, item, scalar) for item in items]))
+            return any_of(_merged([_equal(column, item, scalar) for item in items]))
         case Compare(_, Comparison.EQ, operand):
             return _equal(column, operand, scalar)
         case Like(_, pattern):
@@ -97,37 +88,6 @@ def _equal(column: ColumnInfo, literal: Literal, scalar: bool) -> PushedDown:
     if isinstance(literal, (tuple, Document)):
         return NEVER
     return compare(column, Comparison.EQ, literal)
-
-
-def _negated(part: PushedDown) -> PushedDown:
-    if not part.exact:
-        return ANYTHING
-    if part.sql == "TRUE":
-        return NEVER
-    return _ALWAYS if part.sql == "FALSE" else PushedDown(f"({part.sql}) IS NOT TRUE", part.params, True)
-
-
-def _all(parts: Sequence[PushedDown]) -> PushedDown:
-    if any(part.sql == "FALSE" for part in parts):
-        return NEVER
-    exact = all(part.exact for part in parts)
-    kept = [part for part in parts if part.sql != "TRUE"]
-    return _joined(" AND ", kept, exact) if kept else PushedDown("TRUE", (), exact)
-
-
-def _any(parts: Sequence[PushedDown]) -> PushedDown:
-    true = [part for part in parts if part.sql == "TRUE"]
-    if true:
-        return PushedDown("TRUE", (), any(part.exact for part in true))
-    kept = [part for part in parts if part.sql != "FALSE"]
-    return _joined(" OR ", kept, all(part.exact for part in kept)) if kept else NEVER
-
-
-def _joined(operator: str, parts: Sequence[PushedDown], exact: bool) -> PushedDown:
-    if len(parts) == 1:
-        return PushedDown(parts[0].sql, parts[0].params, exact)
-    params = tuple(param for part in parts for param in part.params)
-    return PushedDown(operator.join(f"({part.sql})" for part in parts), params, exact)
 
 
 def _merged(parts: Sequence[PushedDown]) -> list[PushedDown]:

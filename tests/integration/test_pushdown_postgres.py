@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.predicate import Node
 from broadcaster.query import parse_where
-from broadcaster.snapshot.postgres_conditions import ColumnInfo, PushedDown
+from broadcaster.snapshot.postgres_conditions import ColumnInfo
 from broadcaster.snapshot.postgres_sql import push_down
+from broadcaster.snapshot.pushed_down import PushedDown
 from cdc.postgres.values import PgType, compile_row
 from servers.postgres import EmbeddedPostgres, temporary_database
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from broadcaster.query import parse_where
-from broadcaster.snapshot.postgres_conditions import ColumnInfo, PushedDown
+from broadcaster.snapshot.postgres_conditions import ColumnInfo
 from broadcaster.snapshot.postgres_sql import push_down
+from broadcaster.snapshot.pushed_down import PushedDown
 
 UUID = "7e57d004-2b97-0e7a-b45f-5387367791cd"
 COLUMNS = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from cdc.postgres.scalars import Marked
+from cdc.wire_text import Marked
 
 _BOUNDS: Final = re.compile(r"(?:\[[+-]?\d+:[+-]?\d+\])+=")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)

@@ -28,9 +28,9 @@ from cdc.postgres.messages import (
 from cdc.postgres.pgoutput import EPOCH_2000_US, FRAME_HEAD, XLogData, decode, decode_frame
 from cdc.postgres.relation import TRUNCATED, KnownRelation
 from cdc.postgres.rowcode import RowFunction, generate
-from cdc.postgres.scalars import string
-from cdc.postgres.values import PgType, wire_text
+from cdc.postgres.values import PgType
 from cdc.transaction import Collection, Transaction
+from cdc.wire_text import string, wire_text
 
 MAX_PART_BYTES: Final = 1 << 20
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from cdc.errors import ProtocolError
 from cdc.postgres.messages import UNCHANGED, Delete, Insert, RelationColumn, Row, Update, Value
-from cdc.postgres.scalars import Marked, string
-from cdc.postgres.values import PgType, RowShape, json_name
+from cdc.postgres.values import PgType, RowShape
 from cdc.transaction import Collection, Transaction
+from cdc.wire_text import Marked, json_name, string
 
 NULL: Final = "null"
 

@@ -12,7 +12,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from cdc.postgres.pgoutput import FRAME_HEAD
-from cdc.postgres.values import RowShape, indent, literal
+from cdc.postgres.values import RowShape
+from cdc.wire_text import indent, literal
 
 if TYPE_CHECKING:
     from cdc.postgres.relation import KnownRelation

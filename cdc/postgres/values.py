@@ -7,7 +7,7 @@
 | int8 | number; string beyond ±(2^53−1) | `int64` where a string |
 | float4, float8 | number; "NaN", "Infinity", "-Infinity" | `float` where a string |
 | numeric | string | `decimal` |
-| json, jsonb | itself; a string if nested beyond `scalars.JSON_DEPTH` | `json` where a string |
+| json, jsonb | itself; a string if nested beyond `cdc.wire_text.JSON_DEPTH` | `json` where a string |
 | date, time, timetz, timestamp, timestamptz | ISO 8601; infinities and BC as Postgres prints them | the type's name |
 | interval, uuid | string (ISO 8601 duration) | the type's name |
 | bytea | base64 | `bytes` |
@@ -28,7 +28,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from cdc.errors import ProtocolError
 from cdc.postgres import scalars
 from cdc.postgres.arrays import array_encoder
-from cdc.postgres.scalars import Marked, string
+from cdc.wire_text import JSON_SHORT, Marked, RowTypes, check_utf8, indent, json, json_name, literal, string
 
 KeyDocTypes: TypeAlias = tuple[bytes, bytes, Mapping[str, str] | None]
 
@@ -78,7 +78,7 @@ def _string(kind: str | None = None) -> Encoder:
 
 _TEXT: Final = _string()
 _NUMBER: Final = Encoder(str, inline="text")
-_JSON: Final = Encoder(scalars.json, "json", varying=True)
+_JSON: Final = Encoder(json, "json", varying=True)
 _FLOAT: Final = Encoder(scalars.floating, "float", varying=True, inline="text", guard='text[-1] < ":"')
 
 _SCALARS: Final[Mapping[int, Encoder]] = {
@@ -112,7 +112,7 @@ _SCALARS: Final[Mapping[int, Encoder]] = {
     1700: _string("decimal"),
     2950: _string("uuid"),
     # jsonb is printed on one line and never holds a lone surrogate.
-    3802: replace(_JSON, inline="text", guard=f"size < {scalars.JSON_SHORT}"),
+    3802: replace(_JSON, inline="text", guard=f"size < {JSON_SHORT}"),
 }
 
 _ARRAYS: Final[Mapping[int, int]] = {
@@ -129,7 +129,6 @@ _ARRAYS: Final[Mapping[int, int]] = {
 }  # fmt: skip
 _BOX: Final = 603  # the one built-in type whose arrays are delimited by a semicolon
 _FIRST_FREE_OID: Final = 16384
-_KEPT_TYPES: Final = 1024
 
 
 def encoder_of(oid: int, types: Mapping[int, PgType]) -> Encoder:
@@ -164,26 +163,6 @@ def kind_of(oid: int, types: Mapping[int, PgType]) -> str | None:
     return encoder_of(oid, types).kind
 
 
-class RowTypes(dict[int, Mapping[str, str] | None]):
-    """The `types` of a row by its marks: bit i is set if column i is marked in it. None: empty."""
-
-    def __init__(self, names: Sequence[str], encoders: Sequence[Encoder]) -> None:
-        super().__init__()
-        self._columns = [
-            (name, encoder.kind, encoder.varying) for name, encoder in zip(names, encoders, strict=True)
-        ]
-
-    def __missing__(self, marked: int) -> Mapping[str, str] | None:
-        kinds = {
-            name: kind
-            for i, (name, kind, varying) in enumerate(self._columns)
-            if kind is not None and (not varying or marked >> i & 1)
-        }
-        if len(self) < _KEPT_TYPES:
-            self[marked] = kinds or None
-        return kinds or None
-
-
 class RowShape:
     """A table's columns and key, and the pieces of generated code that turn a row's texts into JSON.
 
@@ -194,7 +173,10 @@ class RowShape:
         self.names = tuple(column.name for column in columns)
         self.encoders = tuple(encoder_of(column.oid, types) for column in columns)
         self.key = tuple(self.names.index(name) for name in key)
-        self.types = RowTypes(self.names, self.encoders)
+        self.types = RowTypes(
+            (name, encoder.kind, encoder.varying)
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+        )
 
     def namespace(self) -> dict[str, Any]:
         """The names that the pieces need."""
@@ -232,30 +214,6 @@ class RowShape:
     def _object(self, places: Iterable[int], prefix: str) -> str:
         fields = (f"{literal(json_name(self.names[i]))}:{{{prefix}{i}}}" for i in places)
         return f"{{{{{','.join(fields)}}}}}"
-
-
-def json_name(name: str) -> str:
-    """A name as a JSON string in wire text."""
-    return wire_text(string(name))
-
-
-def wire_text(text: str) -> str:
-    """Any text to wire text (see `scalars`)."""
-    return text.encode().decode("latin-1")
-
-
-def literal(text: str) -> str:
-    """Wire text for the inside of an f-string that stands between three double quotes or one."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_-:, ") else f"\\x{ord(c):02x}" for c in text)
-
-
-def indent(depth: int, lines: Iterable[str]) -> list[str]:
-    return ["    " * depth + line for line in lines]
-
-
-def check_utf8(text: str) -> None:
-    """Raises UnicodeDecodeError if the bytes of this wire text are not UTF-8."""
-    text.encode("latin-1").decode()
 
 
 def compile_row(

@@ -1,13 +1,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DB ?= postgres
 TEST_ARGS ?=
 BENCH ?=
 
 .PHONY: demo test lint bench clean
 
-demo: $(VENV)/.demo
-	$(BIN)/livetail demo
+demo: $(VENV)/.demo-$(DB)
+	$(BIN)/livetail demo --db $(DB)
 
 test: $(VENV)/.dev
 	tests/system-packages.sh
@@ -27,7 +28,7 @@ clean:
 	rm -rf $(VENV) .livetail
 
 # A stamp per extra: made anew when the dependencies change, so that a second run needs no network.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml
+$(VENV)/.demo-postgres $(VENV)/.demo-mongo $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Livetail needs Python 3.11 or later: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -34,15 +34,22 @@ main.add_command(cdc_command, "cdc")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the demo's Postgres keeps its data. [default: a temporary folder]",
+    help="Where the demo's database keeps its data. [default: a temporary folder]",
+)
+@click.option(
+    "--db",
+    type=click.Choice(("postgres", "mongo")),
+    default="postgres",
+    show_default=True,
+    help="The database to play with.",
 )
 @options.verbose
-def demo(listen: tuple[str, int], data_dir: Path | None, *, verbose: bool) -> None:
-    """Play with live queries on an embedded Postgres, on a page of its own."""
+def demo(listen: tuple[str, int], data_dir: Path | None, db: str, *, verbose: bool) -> None:
+    """Play with live queries on a database of the demo's own, on a page of its own."""
     from broadcaster.demo.demo import run_demo
     from cdc.process import run
 
-    run("demo", run_demo(listen, data_dir, click.echo), verbose=verbose)
+    run("demo", run_demo(db, listen, data_dir, click.echo), verbose=verbose)
 
 
 @main.command()

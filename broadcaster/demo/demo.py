@@ -1,4 +1,4 @@
-"""`livetail demo`: an embedded Postgres, the tailer, the log and the broadcaster in one process, and a page."""
+"""`livetail demo`: an embedded database, the tailer, the log and the broadcaster in one process, and a page."""
 
 from __future__ import annotations
 
@@ -6,72 +6,108 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
-from broadcaster.demo import todos
+import aiohttp
+
+from broadcaster.demo.database import DemoDatabase, Play
 from broadcaster.demo.folder import demo_folder
-from broadcaster.demo.postgres import EmbeddedPostgres
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.dev import serve_dev
 from cdc.config import parse
 
-_ALIAS: Final = "sql-postgres"
+_POLL_SECONDS: Final = 0.02
 _CONFIG: Final = """\
 id: todo-app
 modules:
   realtime:
     enabled: true
   crud:
-    sql-postgres:
-      conn: ${DEMO_POSTGRES}
+    {alias}:
+      conn: ${{DEMO_DATABASE}}
       isPrimary: true
       collections:
         todos:
           isRealtimeEnabled: true
           rules:
-            read: {rule: allow}
+            read: {{rule: allow}}
 """
 
 
-async def run_demo(listen: tuple[str, int], data_dir: Path | None, echo: Callable[[str], None]) -> None:
-    """Run until cancelled. data_dir: where the database and the log stay (None: a temporary folder, removed at the
-    end). Raises PostgresNotFound, EmbeddedPostgresError, FolderInUse, ConfigError."""
+async def run_demo(
+    kind: str, listen: tuple[str, int], data_dir: Path | None, echo: Callable[[str], None]
+) -> None:
+    """Run until cancelled. kind: `postgres` or `mongo`; data_dir: where the database and the log stay (None: a
+    temporary folder, removed at the end). Raises LivetailError: no programs to run, FolderInUse, ConfigError …"""
     with demo_folder(data_dir) as folder:
-        server = EmbeddedPostgres(folder / "postgres")
-        echo(f"Starting Postgres {server.version} in {server.data_dir}")
-        started = time.perf_counter()
+        database = demo_database(kind, folder)
+        echo(f"Starting {database.product} {database.version} in {database.data_dir}")
         try:
-            await asyncio.to_thread(server.start)
-            url = server.url_for(todos.DATABASE)
-            await todos.prepare(server.url, url)
-            echo(f"Postgres runs on port {server.port} ({_since(started)} ms)")
-            config = parse(_CONFIG, {"DEMO_POSTGRES": url}, "the demo's configuration")
-            base = base_url(listen)
-            curl = curl_command(base, config.id)
-            psql = server.psql_command_for(todos.DATABASE)
-            routes = DemoRoutes(url, {"psql": psql, "curl": curl, "version": server.version}, listen[0])
-            listening = asyncio.Event()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(
-                    serve_dev(
-                        config,
-                        listen=listen,
-                        log_dir=folder / "log",
-                        on_ready=listening.set,
-                        extend=routes.add_to,
-                    )
-                )
-                await listening.wait()
-                await todos.tailed(url)
-                echo(f"The tailer streams, the broadcaster listens ({_since(started)} ms)\n")
-                echo(f"  Open    {base}/")
-                echo(f"  Change  {psql}")
-                echo(f"  Watch   {curl}\n")
-                echo("Ctrl-C stops it all.")
+            await _play(database, folder / "log", listen, echo)
         finally:
-            await asyncio.shield(asyncio.to_thread(server.stop))
+            await asyncio.shield(asyncio.to_thread(database.stop))
             echo("Stopped.")
+
+
+async def _play(
+    database: DemoDatabase, log_dir: Path, listen: tuple[str, int], echo: Callable[[str], None]
+) -> None:
+    started = time.perf_counter()
+    await asyncio.to_thread(database.start)
+    table = database.table()
+    try:
+        await table.prepare()
+        echo(f"{database.product} runs on port {database.port} ({_since(started)} ms)")
+        config = parse(
+            _CONFIG.format(alias=database.alias), {"DEMO_DATABASE": database.url}, "the demo's configuration"
+        )
+        base = base_url(listen)
+        play, curl = database.play(), curl_command(base, config.id, database.alias)
+        routes = DemoRoutes(table, facts(database, play, curl), listen[0])
+        listening = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                serve_dev(
+                    config, listen=listen, log_dir=log_dir, on_ready=listening.set, extend=routes.add_to
+                )
+            )
+            await listening.wait()
+            await _ready(base)
+            echo(f"The tailer streams, the broadcaster listens ({_since(started)} ms)\n")
+            echo(f"  Open    {base}/")
+            echo(f"  Change  {play.command}")
+            echo(f"  Watch   {curl}\n")
+            echo("Ctrl-C stops it all.")
+    finally:
+        await table.close()
+
+
+def demo_database(kind: str, folder: Path) -> DemoDatabase:
+    """The database to play with, not yet started. What it needs is imported here: no driver is loaded that nobody
+    uses. Raises LivetailError where its programs are missing."""
+    if kind == "mongo":
+        from broadcaster.demo.mongo_todos import MongoDemo
+
+        return MongoDemo(folder)
+    from broadcaster.demo.postgres_todos import PostgresDemo
+
+    return PostgresDemo(folder)
+
+
+def facts(database: DemoDatabase, play: Play, curl: str) -> dict[str, Any]:
+    """What the page is to know and to show. (pure)"""
+    return {
+        "alias": database.alias,
+        "product": database.product,
+        "version": database.version,
+        "noun": database.noun,
+        "key": database.key,
+        "change": play.command,
+        "inside": play.inside,
+        "examples": play.examples,
+        "curl": curl,
+    }
 
 
 def base_url(listen: tuple[str, int]) -> str:
@@ -82,10 +118,20 @@ def base_url(listen: tuple[str, int]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def curl_command(base: str, project: str) -> str:
+def curl_command(base: str, project: str, alias: str) -> str:
     """A shell command that follows the open todos. (pure)"""
     where = quote('{"done":false}', safe=":,")  # curl takes braces for a pattern of its own
-    return f"curl -N '{base}/v1/api/{project}/realtime/{_ALIAS}/todos?where={where}'"
+    return f"curl -N '{base}/v1/api/{project}/realtime/{alias}/todos?where={where}'"
+
+
+async def _ready(base: str) -> None:
+    """Wait until tailer and broadcaster say that they are ready."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{base}/readyz") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _since(started: float) -> int:

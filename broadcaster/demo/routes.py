@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import psycopg
 from aiohttp import web
 
 from broadcaster.demo import todos
+from broadcaster.demo.database import DemoDatabaseDown, DemoDatabaseRefuses, DemoTable, Todos
 from broadcaster.errors import RequestError
 
 _PAGE: Final = {"demo.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
@@ -27,7 +27,6 @@ _PAGE_HEADERS: Final = {
     ),
     "X-Content-Type-Options": "nosniff",
 }
-_TODO: Final = "/demo/todos/{id:[0-9]{1,18}}"
 _WRITER_PAUSE: Final = (0.15, 0.5)
 _WRITER_RETRY_SECONDS: Final = 1.0
 _T = TypeVar("_T")
@@ -54,11 +53,11 @@ class _Writer(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DemoRoutes:
-    """url: the demo's database; facts: what the page shows (`psql`, `curl`, `version`); host: the name or address
-    that the demo listens on."""
+    """table: the demo's; facts: what the page is to know and to show; host: the name or address that the demo listens
+    on."""
 
-    def __init__(self, url: str, facts: Mapping[str, str], host: str) -> None:
-        self._url = url
+    def __init__(self, table: DemoTable, facts: Mapping[str, Any], host: str) -> None:
+        self._table = table
         self._facts = facts
         self._host = host
         self._writer: asyncio.Task[None] | None = None
@@ -69,8 +68,9 @@ class DemoRoutes:
         app.router.add_get("/{name:demo[.](?:css|js)}", self._page)
         app.router.add_get("/demo/facts", self._get_facts)
         app.router.add_post("/demo/todos", self._insert)
-        app.router.add_patch(_TODO, self._update)
-        app.router.add_delete(_TODO, self._delete)
+        todo = f"/demo/todos/{{id:{self._table.key_pattern}}}"
+        app.router.add_patch(todo, self._update)
+        app.router.add_delete(todo, self._delete)
         app.router.add_post("/demo/writer", self._switch)
         app.on_cleanup.append(self._stop)
 
@@ -86,25 +86,25 @@ class DemoRoutes:
     async def _insert(self, request: web.Request) -> web.Response:
         new = await self._body(request, _New)
         values = _fit({"title": new.title, "priority": new.priority})
-        async with self._connection() as connection:
-            todo = await todos.insert(connection, values["title"], values["priority"])
+        async with self._todos() as table:
+            todo = await table.insert(values["title"], values["priority"], todos.OWNER)
         return web.json_response({"id": todo}, status=201)
 
     async def _update(self, request: web.Request) -> web.Response:
         values = _fit((await self._body(request, _Changed)).values())
         if not values:
             raise RequestError("bad_request", "nothing to change: give title, done or priority", "$")
-        todo = int(request.match_info["id"])
-        async with self._connection() as connection:
-            if not await todos.update(connection, todo, values):
+        todo = self._table.key(request.match_info["id"])
+        async with self._todos() as table:
+            if not await table.update([todo], values):
                 raise web.HTTPNotFound(reason="That todo is gone")
         return web.json_response({"id": todo})
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._check_sender(request)
-        todo = int(request.match_info["id"])
-        async with self._connection() as connection:
-            if not await todos.delete(connection, todo):
+        todo = self._table.key(request.match_info["id"])
+        async with self._todos() as table:
+            if not await table.delete([todo]):
                 raise web.HTTPNotFound(reason="That todo is gone")
         return web.json_response({"id": todo})
 
@@ -118,11 +118,11 @@ class DemoRoutes:
     async def _write(self) -> None:
         chance = random.Random()
         while True:
-            # The database may restart, and whoever plays with psql may lock or drop the table.
-            with contextlib.suppress(psycopg.Error):
-                async with await self._connect() as connection:
+            # The database may restart, and whoever plays with it may lock or drop the table.
+            with contextlib.suppress(DemoDatabaseDown, DemoDatabaseRefuses):
+                async with self._table.connection() as table:
                     while True:
-                        await todos.random_step(connection, chance)
+                        await todos.random_step(table, chance)
                         await asyncio.sleep(chance.uniform(*_WRITER_PAUSE))
             await asyncio.sleep(_WRITER_RETRY_SECONDS)
 
@@ -132,20 +132,15 @@ class DemoRoutes:
             writer.cancel()
             await asyncio.wait({writer})
 
-    async def _connect(self) -> todos.Connection:
-        return await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, application_name="livetail demo page"
-        )
-
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[todos.Connection]:
+    async def _todos(self) -> AsyncIterator[Todos]:
         try:
-            async with await self._connect() as connection:
-                yield connection
-        except psycopg.OperationalError as error:
-            raise RequestError("database_unavailable", "the demo's Postgres does not answer") from error
-        except psycopg.Error as error:
-            raise RequestError("bad_request", f"Postgres refuses: {error.diag.message_primary}") from error
+            async with self._table.connection() as table:
+                yield table
+        except DemoDatabaseDown as error:
+            raise RequestError("database_unavailable", str(error)) from error
+        except DemoDatabaseRefuses as error:
+            raise RequestError("bad_request", str(error)) from error
 
     async def _body(self, request: web.Request, kind: type[_T]) -> _T:
         self._check_sender(request)

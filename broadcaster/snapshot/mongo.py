@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import decode_row
@@ -99,8 +99,11 @@ class MongoReader:
         return self._client
 
     async def _now(self, client: Client) -> Any:
-        """The time of the newest write."""
-        return (await client.admin.command("ping"))["operationTime"]
+        """The time of the newest write. Raises PyMongoError."""
+        time = (await client.admin.command("ping")).get("operationTime")
+        if time is None:  # with authentication on, it comes signed, and the keys are not there at once
+            raise NotPrimaryError("the server has only just started and tells no time yet")
+        return time
 
     def _unavailable(self, error: PyMongoError) -> RequestError:
         """For the client; why it is so, which may name hosts and users, is the operator's to know."""

@@ -12,11 +12,22 @@ const SHORT_CHARS = 200;
 const LATENCIES_KEPT = 40;
 const ANIMATED_CHANGES = 40;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const SILENT = "The demo does not answer. Does it still run?";
 const $ = id => document.getElementById(id);
+
+const facts = await fetch("/demo/facts").then(response => response.json()).catch(error => {
+  complain(SILENT);
+  throw error;
+});
+
+/** The primary key of a row, or of a change's `find`. */
+function idOf(row) {
+  return row[facts.key];
+}
 
 /** Writes by the demo's small routes; what it changed comes back by the stream, as for everybody else. */
 async function write(method, path, body) {
-  let reason = "The demo does not answer. Does it still run?";
+  let reason = SILENT;
   try {
     const headers = {"Content-Type": "application/json"};
     const response = await fetch(path, {method, headers, body: JSON.stringify(body)});
@@ -86,14 +97,14 @@ class Row {
 
   constructor(doc, onGone) {
     this.onGone = onGone;
-    this.id = doc.id;
+    this.id = idOf(doc);
     this.held = false;
     this.element = $("row").content.firstElementChild.cloneNode(true);
     for (const name of ["done", "title", "owner", "priority", "delete", "hint"]) {
       this[name] = this.element.querySelector(`.${name}`);
     }
     fillPriorities(this.priority);
-    const path = `/demo/todos/${doc.id}`;
+    const path = `/demo/todos/${this.id}`;
     const patch = async values => { if (!await write("PATCH", path, values)) this.#show(); };
     this.done.onchange = () => patch({done: this.done.checked});
     this.priority.onchange = () => patch({priority: Number(this.priority.value)});
@@ -185,12 +196,13 @@ class LiveList {
   /** The result is complete: what differs from the page enters, changes or leaves. */
   ready({resumed}) {
     if (!resumed) {
-      const docs = new Map((this.#pending ?? []).map(doc => [doc.id, doc]));
-      const changes = [...this.#rows.keys()].filter(id => !docs.has(id)).map(id => ({type: "delete", find: {id}}));
+      const docs = new Map((this.#pending ?? []).map(doc => [idOf(doc), doc]));
+      const gone = [...this.#rows.keys()].filter(id => !docs.has(id));
+      const changes = gone.map(id => ({type: "delete", find: {[facts.key]: id}}));
       for (const [id, doc] of docs) {
         const known = this.#rows.get(id);
         if (JSON.stringify(known?.doc) !== JSON.stringify(doc) || known.held) {
-          changes.push({type: known ? "update" : "insert", find: {id}, doc});
+          changes.push({type: known ? "update" : "insert", find: {[facts.key]: id}, doc});
         }
       }
       this.#apply(changes, this.#rows.size > 0);
@@ -204,7 +216,8 @@ class LiveList {
 
   #apply(changes, isAnimated) {
     const animate = isAnimated && changes.length <= ANIMATED_CHANGES;
-    for (const {type, find: {id}, doc} of changes) {
+    for (const {type, find, doc} of changes) {
+      const id = idOf(find);
       if (type === "delete") this.#remove(id, animate);
       else if (this.#rows.has(id)) this.#update(id, doc, animate);
       else this.#insert(doc, animate);
@@ -217,8 +230,9 @@ class LiveList {
 
   #insert(doc, animate) {
     const row = new Row(doc, () => this.#leave(row, true));
-    const next = [...this.#rows.values()].filter(other => other.id < doc.id).sort((a, b) => b.id - a.id)[0];
-    this.#rows.set(doc.id, row);
+    const older = [...this.#rows.values()].filter(other => other.id < row.id);
+    const next = older.reduce((newest, other) => newest?.id > other.id ? newest : other, null);
+    this.#rows.set(row.id, row);
     this.ol.insertBefore(row.element, next?.element ?? null);
     if (!animate) return;
     flash(row.element, "enter");
@@ -368,16 +382,20 @@ function copy(button) {
   }, () => {});
 }
 
-async function showFacts() {
-  const facts = await (await fetch("/demo/facts")).json();
-  $("psql").textContent = facts.psql;
-  $("curl").textContent = facts.curl;
-  $("writer").checked = facts.writer;
-  $("footer").textContent = `Postgres ${facts.version}, tailer, event log and broadcaster: one process, no other service.`;
+function showFacts() {
+  const {noun, change, curl, inside, examples, product, version, writer} = facts;
+  $("noun").textContent = `${product} ${noun}`;
+  $("change").textContent = change;
+  $("curl").textContent = curl;
+  $("inside").textContent = inside;
+  [$("example").textContent, $("other-example").textContent] = examples;
+  $("writer").checked = writer;
+  $("footer").textContent = `${product} ${version}; tailer, event log and broadcaster in one process; no other service.`;
 }
 
+showFacts();
 const lists = Object.fromEntries(Object.entries(QUERIES).map(([id, where]) => [id, new LiveList(id, where)]));
-const subscriptions = Object.entries(QUERIES).map(([id, where]) => ({id, db: "sql-postgres", col: "todos", where}));
+const subscriptions = Object.entries(QUERIES).map(([id, where]) => ({id, db: facts.alias, col: "todos", where}));
 const stream = new Stream(subscriptions, receive, showState);
 
 fillPriorities($("new-priority"));
@@ -393,5 +411,4 @@ $("writer").onchange = async ({target}) => {
 };
 $("link").onclick = () => $("state").dataset.state === "off" ? stream.open() : stream.close();
 for (const button of document.querySelectorAll("[data-copy]")) button.onclick = () => copy(button);
-showFacts().catch(() => complain("The demo does not answer. Does it still run?"));
 stream.open();

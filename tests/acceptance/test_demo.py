@@ -3,110 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psycopg
 import pytest
 
-from tests.support.browser import PROGRAM, Page, open_page
-
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 40.0
-STOP_SECONDS = 10.0
-WAIT_SECONDS = 20.0
-SUBSCRIPTIONS = [
-    {"id": "open", "db": "sql-postgres", "col": "todos", "where": {"done": False}},
-    {"id": "urgent", "db": "sql-postgres", "col": "todos", "where": {"done": False, "priority": {"$gte": 3}}},
-]
-
-in_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here: apt-get install chromium")
-
-
-class Demo:
-    """The command in a process of its own, with `tmp` as its folder for temporary files."""
-
-    def __init__(self, tmp: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._said = tmp / f"demo-{self.port}.txt"
-        command = [
-            sys.executable,
-            "-m",
-            "broadcaster.cli",
-            "demo",
-            "--listen",
-            f"127.0.0.1:{self.port}",
-            *options,
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp)}
-        with self._said.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-
-    @property
-    def said(self) -> str:
-        return self._said.read_text()
-
-    @property
-    def psql(self) -> str:
-        """The connection string of the psql command that it prints."""
-        found = re.search(r"Change +\S+ (postgresql://\S+)", self.said)
-        assert found is not None
-        return found[1]
-
-    def wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while "Ctrl-C" not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.02)
-
-    def end(self, number: int) -> int:
-        """Send a signal; the exit code."""
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(STOP_SECONDS)
-        finally:
-            self.process.kill()
-
-
-@contextlib.contextmanager
-def demo(tmp: Path, *options: str) -> Iterator[Demo]:
-    """A demo that is ready; ended whatever happens."""
-    made = Demo(tmp, *options)
-    try:
-        made.wait_ready()
-        yield made
-    finally:
-        if made.process.poll() is None:
-            made.end(signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def reachable_folder() -> Iterator[Path]:
-    """As root, the demo's Postgres runs as another user, who may not enter pytest's own temporary folders."""
-    made = Path(tempfile.mkdtemp(prefix="livetail-test-"))
-    made.chmod(0o711)
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made)
+from tests.support.browser import Page, open_page
+from tests.support.demo import (
+    ROOT,
+    START_SECONDS,
+    Demo,
+    add,
+    demo,
+    in_browser,
+    reachable_folder,
+    row,
+    send,
+    stream,
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,68 +44,9 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-class Frames:
-    """The events of one stream."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.cursor = ""
-
-    async def next(self) -> tuple[str, dict[str, Any]]:
-        """The next event and its data; `progress` and `retry` are passed over."""
-        event = ""
-        while True:
-            line = (await self._response.content.readuntil(b"\n")).decode().rstrip("\n")
-            name, _, value = line.partition(": ")
-            if name == "event":
-                event = value
-            elif name == "id":
-                self.cursor = value
-            elif name == "data" and event != "progress":
-                return event, json.loads(value)
-
-    async def ready(self) -> dict[str, list[dict[str, Any]]]:
-        """The initial rows of both subscriptions."""
-        docs: dict[str, list[dict[str, Any]]] = {"open": [], "urgent": []}
-        waiting = set(docs)
-        async with asyncio.timeout(WAIT_SECONDS):
-            while waiting:
-                event, data = await self.next()
-                if event == "initial":
-                    docs[data["id"]] += data["docs"]
-                elif event == "ready":
-                    waiting.discard(data["id"])
-        return docs
-
-    async def changes(self, count: int) -> dict[str, list[tuple[str, int]]]:
-        """The next diffs of `count` subscriptions, each as (type, row's id)."""
-        found: dict[str, list[tuple[str, int]]] = {}
-        async with asyncio.timeout(WAIT_SECONDS):
-            while len(found) < count:
-                event, data = await self.next()
-                if event == "ready":  # between what is replayed and what is live
-                    assert data["resumed"]
-                    continue
-                assert event == "diff"
-                found[data["id"]] = [(change["type"], change["find"]["id"]) for change in data["changes"]]
-        return found
-
-
-@contextlib.asynccontextmanager
-async def stream(url: str, cursor: str = "") -> AsyncIterator[Frames]:
-    parameters = {"subscriptions": json.dumps(SUBSCRIPTIONS)} | ({"cursor": cursor} if cursor else {})
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"{url}/v1/api/todo-app/realtime", params=parameters) as response:
-            assert response.status == 200
-            yield Frames(response)
-
-
-async def send(url: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session:
-        async with session.request(method, f"{url}/demo/{path}", json=body) as response:
-            answer: dict[str, Any] = await response.json()
-            assert response.ok, answer
-            return answer
+def database_of(made: Demo) -> str:
+    """The connection string of the psql command that it prints."""
+    return shlex.split(made.printed("Change"))[1]
 
 
 async def test_what_the_page_writes_comes_back_as_frames(running: Demo) -> None:
@@ -222,7 +85,7 @@ async def test_the_writer_writes_until_it_is_switched_off(running: Demo) -> None
         for _ in range(5):
             await frames.changes(1)
         assert await send(running.url, "POST", "writer", {"on": False}) == {"on": False}
-    with psycopg.connect(running.psql, autocommit=True) as connection:
+    with psycopg.connect(database_of(running), autocommit=True) as connection:
         writers = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'livetail demo page'"
         )
@@ -231,7 +94,7 @@ async def test_the_writer_writes_until_it_is_switched_off(running: Demo) -> None
 
 @pytest.mark.skipif(not shutil.which("psql"), reason="no psql here: apt-get install postgresql-client")
 async def test_the_printed_psql_command_works(running: Demo) -> None:
-    command = next(line.split("Change", 1)[1] for line in running.said.splitlines() if "Change" in line)
+    command = running.printed("Change")
     async with stream(running.url) as frames:
         await frames.ready()
         statement = "INSERT INTO todos (title, priority) VALUES ('By psql', 4) RETURNING id"
@@ -242,7 +105,7 @@ async def test_the_printed_psql_command_works(running: Demo) -> None:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here: apt-get install curl")
 def test_the_printed_curl_command_works(running: Demo) -> None:
-    command = next(line.split("Watch", 1)[1] for line in running.said.splitlines() if "Watch" in line)
+    command = running.printed("Watch")
     with subprocess.Popen([*shlex.split(command), "-sS"], stdout=subprocess.PIPE, text=True) as curl:
         assert curl.stdout is not None
         assert any(line == "event: ready\n" for line in curl.stdout)
@@ -253,7 +116,7 @@ def test_the_printed_curl_command_works(running: Demo) -> None:
 async def test_a_signal_stops_it_all(folder: Path, number: int) -> None:
     with demo(folder) as made:
         await send(made.url, "POST", "writer", {"on": True})
-        server = made.psql
+        server = database_of(made)
         async with stream(made.url) as frames:
             await frames.ready()
             assert await asyncio.to_thread(made.end, number) == 0
@@ -317,22 +180,6 @@ async def page(running: Demo, tmp_path: Path) -> AsyncIterator[Page]:
         await opened.until("document.querySelector('#state')?.dataset.state === 'live'")
         yield opened
         assert not opened.complaints
-
-
-def row(query: str, title: str) -> str:
-    """JavaScript: the row of that title in that list, or undefined."""
-    return (
-        f"[...document.querySelectorAll('#{query} li:not(.leave)')]"
-        f".find(li => li.querySelector('.title').value === {json.dumps(title)})"
-    )
-
-
-async def add(page: Page, title: str, priority: int) -> None:
-    await page.evaluate(f"document.querySelector('#new-priority').value = {priority}")
-    await page.evaluate("document.querySelector('#new-title').focus()")
-    await page.type(title)
-    await page.press("Enter")
-    await page.until(row("all", title))
 
 
 @in_browser
@@ -423,7 +270,7 @@ async def test_it_goes_on_from_the_cursor_after_a_pause(page: Page, running: Dem
 @in_browser
 async def test_a_truncate_empties_both_lists(page: Page, running: Demo) -> None:
     await add(page, "Gone in a moment", 4)
-    with psycopg.connect(running.psql, autocommit=True) as connection:
+    with psycopg.connect(database_of(running), autocommit=True) as connection:
         connection.execute("TRUNCATE todos")
     await page.until("[...document.querySelectorAll('.count')].every(count => count.value === '0')")
     await page.until("[...document.querySelectorAll('.empty')].every(text => !text.hidden)")
@@ -449,7 +296,7 @@ async def test_it_fits_a_phone_and_says_what_is_refused(page: Page) -> None:
 
 
 async def rows_id(running: Demo, title: str) -> int:
-    async with await psycopg.AsyncConnection.connect(running.psql) as connection:
+    async with await psycopg.AsyncConnection.connect(database_of(running)) as connection:
         answer = await connection.execute("SELECT id FROM todos WHERE title = %s", (title,))
         found = await answer.fetchone()
     assert found is not None, f"no row {title!r}"

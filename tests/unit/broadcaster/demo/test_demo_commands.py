@@ -24,9 +24,9 @@ def test_base_url(listen, url):
 
 
 def test_the_curl_command_survives_shell_and_curl():
-    program, unbuffered, url = shlex.split(curl_command("http://localhost:4122", "todo-app"))
+    program, unbuffered, url = shlex.split(curl_command("http://localhost:4122", "todo-app", "mongo"))
     assert (program, unbuffered) == ("curl", "-N")
     assert not set("{}[]") & set(url)
     parts = urlsplit(url)
-    assert parts.path == "/v1/api/todo-app/realtime/sql-postgres/todos"
+    assert parts.path == "/v1/api/todo-app/realtime/mongo/todos"
     assert parse_qs(parts.query) == {"where": ['{"done":false}']}

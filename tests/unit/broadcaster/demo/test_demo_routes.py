@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from broadcaster.app import App
+from broadcaster.demo.postgres_todos import PostgresTable
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.metrics import Metrics
 from cdc.config import parse
@@ -20,7 +21,7 @@ modules:
   realtime: {enabled: true}
   crud: {pg: {conn: "postgresql://u:p@localhost/app", collections: {todos: {isRealtimeEnabled: true}}}}
 """
-FACTS = {"psql": "psql …", "curl": "curl …", "version": "18.4"}
+FACTS = {"product": "Postgres", "change": "psql …", "curl": "curl …", "examples": ["TRUNCATE"]}
 
 
 @asynccontextmanager
@@ -31,7 +32,7 @@ async def serving():
         metrics = Metrics(registry)
         app = App(config, world.hub, metrics, registry, lambda: {"ready": True})
         application = app.web_app()
-        DemoRoutes(NOWHERE, FACTS, "demo.example").add_to(application)
+        DemoRoutes(PostgresTable(NOWHERE, NOWHERE), FACTS, "demo.example").add_to(application)
         runner = app.runner(application)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

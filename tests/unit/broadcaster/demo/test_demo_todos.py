@@ -4,38 +4,51 @@ from random import Random
 
 import pytest
 
-from broadcaster.demo.todos import PRIORITIES, random_statements
+from broadcaster.demo.database import Todo
+from broadcaster.demo.todos import PRIORITIES, Delete, Insert, Update, random_changes
 
 
-def kinds(rows, seed):
-    return [statement.split()[0] for statement, _ in random_statements(range(rows), Random(seed))]
+def rows(count, start=0):
+    return [Todo(number, number % 2 == 0) for number in range(start, start + count)]
 
 
-@pytest.mark.parametrize("rows", range(10))
-def test_a_short_table_only_grows(rows):
-    assert all(kinds(rows, seed) == ["INSERT"] for seed in range(50))
+def kinds(count, seed):
+    return tuple(type(change) for change in random_changes(rows(count), Random(seed)))
 
 
-def test_a_long_table_only_shrinks():
-    assert all(kinds(23, seed) == ["DELETE"] for seed in range(50))
+@pytest.mark.parametrize("count", range(10))
+def test_a_short_table_only_grows(count):
+    assert {kinds(count, seed) for seed in range(50)} == {(Insert,)}
+
+
+def test_a_long_table_loses_its_oldest_done_rows():
+    assert random_changes(rows(23), Random(1)) == [Delete((0, 2, 4, 6, 8))]
 
 
 def test_between_them_everything_happens():
-    seen = {tuple(kinds(15, seed)) for seed in range(200)}
-    assert seen == {("INSERT",), ("UPDATE",), ("DELETE",), ("UPDATE", "UPDATE", "INSERT")}
+    assert {kinds(15, seed) for seed in range(200)} == {
+        (Insert,),
+        (Update,),
+        (Delete,),
+        (Update, Update, Insert),
+    }
 
 
 def test_equal_chance_is_equal_work():
-    assert random_statements(range(15), Random(7)) == random_statements(range(15), Random(7))
+    assert random_changes(rows(15), Random(7)) == random_changes(rows(15), Random(7))
 
 
 def test_it_only_touches_rows_that_are_there_and_values_that_fit():
-    ids = range(100, 115)
+    seen = set()
     for seed in range(200):
-        for statement, parameters in random_statements(ids, Random(seed)):
-            if statement.startswith("INSERT"):
-                title, priority, owner = parameters
-                assert title and owner and priority in PRIORITIES
-            else:
-                last = parameters[-1]
-                assert set(last if isinstance(last, list) else [last]) <= set(ids)
+        for change in random_changes(rows(15, start=100), Random(seed)):
+            match change:
+                case Insert(title, priority, owner):
+                    assert title and owner and priority in PRIORITIES
+                case Update(ids, values):
+                    seen |= values.keys()
+                    assert set(ids) <= set(range(100, 115))
+                    assert values.get("priority", 1) in PRIORITIES
+                case Delete(ids):
+                    assert set(ids) <= set(range(100, 115))
+    assert seen == {"title", "done", "priority", "owner"}

@@ -14,7 +14,7 @@ from broadcaster.feed import Feed
 from broadcaster.join import Join
 from broadcaster.metrics import Metrics
 from broadcaster.recent import PRUNE_AT
-from broadcaster.replay import Replay
+from broadcaster.replay import Replays
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.sse import Cursor
 from broadcaster.subscription import Subscription
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 _BOUNDARY_PATIENCE = 5.0
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
-_REPLAYS_READ_AT_ONCE = 8
 _RESTART_SECONDS = 1.0
 """A subscription starts over no more often than this, however often it has to."""
 
@@ -50,7 +49,7 @@ class Hub:
         self._metrics = metrics
         self._joins = {alias: Join(feed, readers[alias], limits, metrics) for alias, feed in feeds.items()}
         self.complaints: dict[str, str | None] = dict.fromkeys(feeds, "not asked yet")
-        self._replays = asyncio.Semaphore(_REPLAYS_READ_AT_ONCE)
+        self._replays = {alias: Replays(feed, limits.replay_bytes) for alias, feed in feeds.items()}
         self._tasks: dict[Connection, set[asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -259,9 +258,7 @@ class Hub:
             connection.cover(subscription)
         connection.replaying(feed.database, place[1])
         try:
-            await Replay(
-                connection, feed, subscriptions, place[1], self._limits.replay_bytes, self._replays
-            ).run()
+            await self._replays[feed.database].run(connection, subscriptions, place[1])
         except (CursorExpired, EpochChanged) as error:
             reason = "cursor_expired" if isinstance(error, CursorExpired) else "epoch_changed"
             for subscription in subscriptions:

@@ -135,6 +135,7 @@ async def test_a_cursor_resumes_with_exactly_what_was_missed():
         await second.until(3, "diff")
         third = world.connect(second.frames[0][2], q=OPEN)
         await third.until(2, "diff")
+        await third.until(1, "ready")
         assert third.events == ["diff", "diff", "ready"] or third.events == ["diff", "ready", "diff"]
 
 
@@ -162,6 +163,93 @@ async def test_a_replay_that_the_feed_overtakes_leaves_no_cursor_that_covers_wha
         await third.until(2, "ready")
         assert ("reset", "q") in [(kind, data["id"]) for kind, data, _ in third.frames]
         assert len(third.rows("q")) == 4
+
+
+async def test_clients_that_come_back_together_share_one_reading():
+    async with World() as world:
+        await world.commit(("c", None, row(0)))
+        firsts = [world.connect(q=OPEN, own={"id": number}) for number in range(20)]
+        for first in firsts:
+            await first.until(2, "ready")
+            first.close()
+        cursors = [first.cursor for first in firsts]
+        late = None
+        for number in range(1, 40):
+            await world.commit(("c", None, row(number)))
+            if number == 20:
+                early = world.connect(cursors[0], q=OPEN, own={"id": 0})
+                await early.until(2, "ready")
+                late = early.cursor
+        assert late is not None
+        readings, reader = [], world.log.reader
+
+        async def counted(*args):
+            readings.append(args)
+            return await reader(*args)
+
+        world.log.reader = counted
+        clients = [world.connect(cursor, q=OPEN, own={"id": number}) for number, cursor in enumerate(cursors)]
+        clients += [world.connect(late, q=OPEN, own={"id": 0})]
+        for client in clients:
+            await client.until(2, "ready")
+        assert len(readings) <= 2
+        for number, client in enumerate(clients):
+            of = [data["id"] for kind, data, _ in client.frames if kind == "diff"]
+            assert of.count("q") == (19 if number == 20 else 39)
+            assert of.count("own") == (0 if number in (0, 20) else 1)
+
+
+async def test_a_slow_reader_leaves_the_others_reading():
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        for number in range(1, 4):
+            await world.commit(("c", None, row(number)))
+        slow = world.connect(first.cursor, q=OPEN)
+        slow.outbox.unsent = 1 << 20
+        slow.outbox.gate.clear()
+        await slow.until(1, "diff")
+        quick = world.connect(first.cursor, q=OPEN)
+        await quick.until(1, "ready")
+        assert quick.events == ["diff"] * 3 + ["ready"]
+        assert slow.events == ["diff"]
+        slow.outbox.unsent = 0
+        slow.outbox.gate.set()
+        await slow.until(1, "ready")
+        assert slow.events == ["diff"] * 3 + ["ready"]
+
+
+async def test_a_client_that_goes_during_its_replay_is_forgotten():
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        await world.commit(("c", None, row(1)))
+        gone = world.connect(first.cursor, q=OPEN)
+        gone.close()
+        second = world.connect(first.cursor, q=OPEN)
+        await second.until(1, "ready")
+        assert second.events == ["diff", "ready"]
+
+
+async def test_a_replay_that_fails_starts_over_with_a_reason():
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        await world.commit(("c", None, row(1)))
+        reader = world.log.reader
+
+        async def unreadable(*args):
+            world.log.reader = reader
+            raise LogError("bad sector")
+
+        world.log.reader = unreadable
+        second = world.connect(first.cursor, q=OPEN)
+        await second.until(1, "ready")
+        assert second.frames[0][1]["reason"] == "log_unreadable"
+        assert len(second.rows()) == 1
 
 
 async def test_a_new_subscription_beside_a_resumed_one_starts_afresh():
@@ -436,37 +524,3 @@ async def test_a_place_that_an_ended_epoch_had_is_not_waited_for():
         async with asyncio.timeout(5):
             await waiting
         assert world.feed.epoch != epoch
-
-
-async def test_clients_that_come_back_at_once_take_turns_at_the_log(monkeypatch):
-    async with World() as world:
-        client = world.connect(q=OPEN)
-        await client.until(1, "ready")
-        await world.commit(("c", None, row(1)))
-        await world.feed.reach(world.feed.epoch, 1)
-        opened, most, reader = 0, 0, world.log.reader
-
-        async def counted(*arguments):
-            nonlocal opened, most
-            made = await reader(*arguments)
-            opened += 1
-            most = max(most, opened)
-            close = made.close
-
-            async def closed():
-                nonlocal opened
-                opened -= 1
-                await asyncio.sleep(0)
-                await close()
-
-            made.close = closed
-            await asyncio.sleep(0)
-            return made
-
-        monkeypatch.setattr(world.log, "reader", counted)
-        back = [world.connect(client.frames[1][2], q=OPEN) for _ in range(50)]
-        for each in back:
-            await each.until(1, "ready")
-            assert each.events == ["diff", "ready"]
-        assert 1 < most <= 8
-        assert opened == 0

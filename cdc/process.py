@@ -18,7 +18,8 @@ import click
 import uvloop
 from aiohttp import web
 
-from cdc.config import Config, load
+from cdc.config import Config
+from cdc.config_parse import load
 from cdc.errors import ConfigError, LivetailError, PositionLost
 from cdc.log import EventLog, open_log
 

@@ -85,12 +85,19 @@ def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
 
 async def requirements_of(config: Config, alias: str) -> list[Requirement]:
     """Every requirement of this database as it stands. Raises ConfigError, SourceUnavailable."""
-    if config.databases[alias].type == "mongo":
-        from cdc.mongo.setup import check as check_mongo
-        from cdc.mongo.target import Target as MongoTarget
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.setup import check as check_mongo
+            from cdc.mongo.target import Target as MongoTarget
 
-        return await check_mongo(MongoTarget.of(config, alias))
-    from cdc.postgres.setup import check
-    from cdc.postgres.target import Target
+            return await check_mongo(MongoTarget.of(config, alias))
+        case "mysql":
+            from cdc.mysql.setup import check as check_mysql
+            from cdc.mysql.target import Target as MysqlTarget
 
-    return await check(Target.of(config, alias))
+            return await check_mysql(MysqlTarget.of(config, alias))
+        case _:
+            from cdc.postgres.setup import check
+            from cdc.postgres.target import Target
+
+            return await check(Target.of(config, alias))

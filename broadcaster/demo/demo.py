@@ -15,7 +15,7 @@ from broadcaster.demo.database import DemoDatabase, Play
 from broadcaster.demo.folder import demo_folder
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.dev import serve_dev
-from cdc.config import parse
+from cdc.config_parse import parse
 
 _POLL_SECONDS: Final = 0.02
 _CONFIG: Final = """\

@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from broadcaster.client import Client, Subscription
 from broadcaster.dev import serve_dev
-from cdc.config import parse
+from cdc.config_parse import parse
 from servers.mongo import LEAKS, Mongod, MongoDatabase
 from support.tail import eventually
 

@@ -17,7 +17,8 @@ import broadcaster.metrics
 import cdc.metrics
 from broadcaster.cli import main
 from broadcaster.errors import CODES
-from cdc.config import KEYS, Limits, camel
+from cdc.config import Limits
+from cdc.config_parse import KEYS, camel
 
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / "README.md", ROOT / "cdc" / "README.md", ROOT / "broadcaster" / "README.md"]

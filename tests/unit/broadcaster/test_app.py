@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from broadcaster.app import App
 from broadcaster.metrics import Metrics
-from cdc.config import parse
+from cdc.config_parse import parse
 from support.hub_world import World
 
 CONFIG = """

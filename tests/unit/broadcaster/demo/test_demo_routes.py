@@ -11,7 +11,7 @@ from broadcaster.app import App
 from broadcaster.demo.postgres_todos import PostgresTable
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.metrics import Metrics
-from cdc.config import parse
+from cdc.config_parse import parse
 from tests.support.hub_world import World
 
 NOWHERE = "postgresql://u:p@127.0.0.1:1/app?connect_timeout=2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from cdc.config import parse
+from cdc.config_parse import parse
 from cdc.errors import ConfigError, PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.mongo.connect import connect, describe, explain
 from cdc.mongo.target import Target, database_name, shell

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from cdc.config import parse
+from cdc.config_parse import parse
 from cdc.errors import ConfigError
 from cdc.metrics import Metrics
 from cdc.postgres.target import Target, default_name, identifier, literal, table_name

@@ -7,17 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.config import (
-    KEYS,
-    Collection,
-    KafkaConfig,
-    Limits,
-    Realtime,
-    Retention,
-    camel,
-    load,
-    parse,
-)
+from cdc.config import Collection, KafkaConfig, Limits, Realtime, Retention
+from cdc.config_parse import KEYS, camel, load, parse
 from cdc.config_reader import Secret
 from cdc.errors import ConfigError
 
@@ -441,14 +432,19 @@ def test_one_primary():
 
 @pytest.mark.parametrize("name", ["a.b.c", ".a", "a.", "."])
 def test_collection_names(name):
-    assert refusal(with_database(collections={name: {}})).endswith("a collection is `name` or `schema.name`")
-
-
-def test_what_is_not_served_yet():
-    given = with_database("sql-mysql", conn="x", collections={"todos": {"isRealtimeEnabled": True}})
-    assert refusal(given) == (
-        "modules.crud.sql-mysql: MySQL is not supported yet; MongoDB and Postgres are. Set `isRealtimeEnabled: false`"
+    assert refusal(with_database(collections={name: {}})).endswith(
+        "a collection is `name`, or `schema.name`, on MySQL `database.name`"
     )
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+def test_mysql_and_mariadb_are_one_type(scheme):
+    given = with_database(
+        "sql-mysql", conn=f"{scheme}://app@db/app", collections={"app.todos": {"isRealtimeEnabled": True}}
+    )
+    config = read(given)
+    assert config.databases["sql-mysql"].type == "mysql"
+    assert config.realtime_collections("sql-mysql") == ("app.todos",)
 
 
 def test_default_only_holds_rules():

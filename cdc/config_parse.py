@@ -1,0 +1,257 @@
+"""The configuration file's keys, and their meaning as `cdc.config`. (pure but for reading the file)
+
+What may stand where, and what it means, is in the README's table; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from cdc.config import Collection, Config, Database, KafkaConfig, Limits, Realtime, Retention
+from cdc.config_reader import Reader, Secret
+from cdc.errors import ConfigError
+
+TYPES: Final = ("mongo", "postgres", "mysql")
+_OF_ALIAS: Final = {"mongo": "mongo", "sql-postgres": "postgres", "sql-mysql": "mysql"}
+_OF_SCHEME: Final = {
+    "mongodb": "mongo",
+    "mongodb+srv": "mongo",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+_NAMES: Final = {"mongo": "MongoDB", "postgres": "Postgres", "mysql": "MySQL"}
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_BROKER: Final = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_RULES: Final = ("allow", "deny")
+_RULES_LATER: Final = ("authenticated", "match", "and", "or", "query", "webhook", "remove", "force")
+_OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
+DEFAULT_COLLECTION: Final = "default"
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": ("id", "secret", "auth", "modules"),
+    "modules": ("realtime", "crud", "auth", "faas", "fileStore"),
+    "modules.realtime": ("enabled", "kafka", "retention", "cors", "readyLag", "heartbeat", "limits"),
+    "modules.realtime.retention": ("age", "size"),
+    "modules.realtime.cors": ("origins",),
+    "modules.crud.<alias>": ("type", "conn", "isPrimary", "manage", "slot", "publication", "collections"),
+    "modules.crud.<alias>.collections.<name>": ("isRealtimeEnabled", "rules", "partitions"),
+    "modules.crud.<alias>.collections.<name>.rules": ("read", *_OTHER_OPERATIONS),
+}
+"""Every key by where it stands; `modules.realtime.limits` holds the fields of `Limits` in camel case."""
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and parse the file. Raises ConfigError, which says what is wrong where and how to mend it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
+    return parse(text, environ, str(path))
+
+
+def parse(text: str, environ: Mapping[str, str], where: str = "configuration") -> Config:
+    """Parse the file's text. where: its name, for messages. Raises ConfigError."""
+    return _Parser(Reader.of(text, where, environ)).config()
+
+
+class _Parser:
+    def __init__(self, root: Reader) -> None:
+        self._root = root
+        self._ignored: list[str] = []
+
+    def config(self) -> Config:
+        top = self._root.mapping(KEYS[""])
+        if "id" not in top:
+            self._root.fail("`id` is missing: the project's name, as it stands in the API's paths")
+        name = top["id"].string()
+        if not _IDENTIFIER.fullmatch(name):
+            top["id"].fail("must be letters, digits, `-` and `_`, 63 at the most")
+        modules = top["modules"].mapping(KEYS["modules"]) if "modules" in top else {}
+        if "auth" in top:
+            top["auth"].fail("tokens are not supported yet; `read` rules can be allow or deny")
+        self._ignored += [modules[other].path for other in ("auth", "faas", "fileStore") if other in modules]
+        if "crud" not in modules:
+            self._root.fail("`modules.crud` is missing: the databases, by alias")
+        realtime = self._realtime(modules["realtime"]) if "realtime" in modules else Realtime()
+        databases = {alias: self._database(alias, node) for alias, node in modules["crud"].mapping().items()}
+        primary = [alias for alias, database in databases.items() if database.is_primary]
+        if len(primary) > 1:
+            modules["crud"].fail(f"only one database can be primary, not {' and '.join(primary)}")
+        secret = top["secret"].secret() if "secret" in top else None
+        return Config(name, secret, realtime, databases, tuple(self._ignored))
+
+    def _realtime(self, node: Reader) -> Realtime:
+        given = node.mapping(KEYS["modules.realtime"])
+        values: dict[str, Any] = {}
+        if "enabled" in given:
+            values["enabled"] = given["enabled"].boolean()
+        if "kafka" in given:
+            values["kafka"] = _kafka(given["kafka"])
+        if "retention" in given:
+            kept = given["retention"].mapping(KEYS["modules.realtime.retention"])
+            usual = Retention()
+            values["retention"] = Retention(
+                kept["age"].duration() if "age" in kept else usual.age,
+                kept["size"].size() if "size" in kept else usual.size,
+            )
+        if "cors" in given:
+            cors = given["cors"].mapping(KEYS["modules.realtime.cors"])
+            values["cors_origins"] = tuple(map(_origin, cors["origins"].items())) if "origins" in cors else ()
+        if "readyLag" in given:
+            values["ready_lag"] = given["readyLag"].duration()
+        if "heartbeat" in given:
+            values["heartbeat"] = given["heartbeat"].duration()
+        if "limits" in given:
+            names = {camel(each.name): each.name for each in fields(Limits)}
+            limits = given["limits"].mapping(names)
+            values["limits"] = Limits(**{
+                names[key]: value.size() if key.endswith("Bytes") else value.whole() for key, value in limits.items()
+            })  # fmt: skip
+        return Realtime(**values)
+
+    def _database(self, alias: str, node: Reader) -> Database:
+        if not _IDENTIFIER.fullmatch(alias):
+            node.fail("an alias must be letters, digits, `-` and `_`, 63 at the most")
+        given = node.mapping(KEYS["modules.crud.<alias>"])
+        if "conn" not in given:
+            node.fail(
+                "`conn` is missing: the connection string, such as postgresql://user@localhost:5432/app"
+            )
+        conn = _conn(given["conn"])
+        kind = _type(alias, given, conn)
+        names = {key: _postgres_name(given[key]) for key in ("slot", "publication") if key in given}
+        for key in names:
+            if kind != "postgres":
+                given[key].fail(f"{_NAMES[kind]} has no {key}; only Postgres has")
+        collections: dict[str, Collection] = {}
+        for name, entry in given["collections"].mapping().items() if "collections" in given else ():
+            collections[name] = self._collection(name, entry)
+        default = collections.pop(DEFAULT_COLLECTION, None)
+        if default is not None and default.is_realtime:
+            given["collections"].fail(
+                "`default` holds the rules of the others; it is no collection to be live"
+            )
+        return Database(
+            alias,
+            kind,
+            conn,
+            is_primary="isPrimary" in given and given["isPrimary"].boolean(),
+            manage="manage" not in given or given["manage"].boolean(),
+            collections=collections,
+            default_rules={} if default is None else default.rules,
+            **names,
+        )
+
+    def _collection(self, name: str, node: Reader) -> Collection:
+        parts = name.split(".")
+        if not all(parts) or len(parts) > 2:
+            node.fail("a collection is `name`, or `schema.name`, on MySQL `database.name`")
+        given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
+        rules: dict[str, Mapping[str, Any]] = {}
+        if "rules" in given:
+            for operation, rule in (
+                given["rules"].mapping(KEYS["modules.crud.<alias>.collections.<name>.rules"]).items()
+            ):
+                if operation == "read":
+                    rules["read"] = {"rule": _rule(rule)}
+                else:
+                    self._ignored.append(rule.path)
+        return Collection(
+            name,
+            is_realtime="isRealtimeEnabled" in given and given["isRealtimeEnabled"].boolean(),
+            rules=rules,
+            partitions=given["partitions"].whole() if "partitions" in given else 1,
+        )
+
+
+def camel(name: str) -> str:
+    """`unsent_bytes` as the file has it: `unsentBytes`."""
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
+
+
+def _rule(node: Reader) -> str:
+    given = node.mapping()
+    if "rule" not in given:
+        node.fail("`rule` is missing: write {rule: allow} or {rule: deny}")
+    name = given["rule"].choice((*_RULES, *_RULES_LATER))
+    if name in _RULES_LATER:
+        given["rule"].fail(f"the rule `{name}` is not supported yet; allow and deny are")
+    node.mapping(("rule",))
+    return name
+
+
+def _conn(node: Reader) -> Secret:
+    """The connection string. One whose password holds a bare @ or / is refused: drivers would take the password's rest
+    for a host, and say so in their errors."""
+    conn = node.secret()
+    text = conn.reveal().partition("://")[2]
+    user, at, rest = text.partition("@")
+    place = rest if at and "/" not in user else text
+    if "@" in place.partition("?")[0]:
+        node.fail("in a user name, password or database name write @ as %40, / as %2F")
+    return conn
+
+
+def _type(alias: str, given: Mapping[str, Reader], conn: Secret) -> str:
+    """From `type`, else the alias, else the connection's scheme; all that speak must agree."""
+    says: dict[str, str] = {}
+    if "type" in given:
+        says["`type`"] = given["type"].choice(TYPES)
+    if alias in _OF_ALIAS:
+        says[f"the alias {alias}"] = _OF_ALIAS[alias]
+    scheme = conn.reveal().partition("://")[0].lower() if "://" in conn.reveal() else ""
+    if scheme in _OF_SCHEME:
+        says[f"the scheme {scheme}:// of `conn`"] = _OF_SCHEME[scheme]
+    if not says:
+        given["conn"].fail("cannot tell which database this is: add `type: postgres` (or mongo, mysql)")
+    if len(set(says.values())) > 1:
+        given["conn"].fail(
+            "; ".join(f"{who} says {_NAMES[what]}" for who, what in says.items()) + ": they contradict"
+        )
+    return next(iter(says.values()))
+
+
+def _postgres_name(node: Reader) -> str:
+    name = node.string()
+    if not _PG_NAME.fullmatch(name):
+        node.fail("must be lower-case letters, digits and `_`, 63 at the most")
+    return name
+
+
+def _origin(node: Reader) -> str:
+    origin = node.string()
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        node.fail("must be an origin as browsers send it, such as https://app.example.com, or *")
+    return origin
+
+
+def _kafka(node: Reader) -> KafkaConfig:
+    options: dict[str, Secret] = {}
+    if node.is_mapping:
+        given = node.mapping()
+        if "brokers" not in given:
+            node.fail("`brokers` is missing: host:port, or a list of them")
+        options = {key: value.secret() for key, value in given.items() if key != "brokers"}
+        node = given["brokers"]
+    nodes = list(node.items()) if node.is_list else [node]
+    if not nodes:
+        node.fail("must name at least one broker")
+    return KafkaConfig(tuple(map(_broker, nodes)), options)
+
+
+def _broker(node: Reader) -> str:
+    match = _BROKER.fullmatch(node.string())
+    if match is None or not 0 < int(match[2] or 9092) < 65_536:
+        node.fail("must be host or host:port")
+    return f"{match[1]}:{match[2] or 9092}"

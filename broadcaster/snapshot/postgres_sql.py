@@ -59,7 +59,9 @@ def push_down(node: Node, columns: Mapping[str, ColumnInfo]) -> PushedDown:
 
 def _leaf(leaf: Leaf, columns: Mapping[str, ColumnInfo]) -> PushedDown:
     column = columns.get(leaf.path)
-    if column is None:
+    if (
+        column is None or "." in leaf.path
+    ):  # a path leads into a document, never to a column with a dot in its name
         return ANYTHING
     scalar = column.type in COMPARISONS or column.type in _OTHER_SCALARS
     match leaf:

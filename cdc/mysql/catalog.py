@@ -26,8 +26,9 @@ _OF_TYPE: Final[Mapping[str, Hint]] = {"uuid": "uuid", "inet4": "inet4", "inet6"
 # As SHOW CREATE TABLE prints them: MariaDB's catalog hides both from whoever may only SELECT.
 _QUOTED: Final = r"`(?:[^`]|``)+`"
 _JSON_COLUMN: Final = re.compile(rf"^  ({_QUOTED}) longtext .*CHECK \(json_valid\(\1\)\),?$", re.MULTILINE)
+# (MariaDB 10.11.18 forgets to double a ` in a constraint's name.)
 _FOREIGN_KEY: Final = re.compile(
-    rf"^  CONSTRAINT {_QUOTED} FOREIGN KEY \(.*?\) REFERENCES (?:({_QUOTED})\.)?({_QUOTED}) \(.*?\)(.*)$",
+    rf"^  CONSTRAINT `.*?` FOREIGN KEY \(.*?\) REFERENCES (?:({_QUOTED})\.)?({_QUOTED}) \(.*?\)(.*)$",
     re.MULTILINE,
 )
 _CASCADING: Final = re.compile(r" ON (?:DELETE|UPDATE) (?:CASCADE|SET NULL|SET DEFAULT)\b")

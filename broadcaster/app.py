@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,15 +16,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from broadcaster import request as requests
+from broadcaster.access import Access
+from broadcaster.auth import TICKET_SECONDS, Identity
 from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
 from broadcaster.hub import Hub
 from broadcaster.metrics import Metrics
 from broadcaster.openapi import openapi
 from broadcaster.outbox import Outbox
-from broadcaster.predicate import Node, conjunction
-from broadcaster.query import QueryLimits, parse_where
-from broadcaster.rules import read_predicate
 from broadcaster.sse import Cursor, parse_cursor, retry
 from broadcaster.subscription import Subscription
 from cdc.config import Config
@@ -68,12 +68,7 @@ class App:
         self._registry = registry
         self._readiness = readiness
         self._limits = config.realtime.limits
-        self._query_limits = QueryLimits(
-            self._limits.where_depth,
-            self._limits.where_conditions,
-            self._limits.in_items,
-            self._limits.pattern_characters,
-        )
+        self._access = Access(config, hub.feeds)
         self._connections: set[Connection] = set()
         self._closing = False
 
@@ -84,11 +79,13 @@ class App:
         app.router.add_get(stream + "/{database}/{collection}", self._get_one, allow_head=False)
         app.router.add_get(stream, self._get_many, allow_head=False)
         app.router.add_post(stream, self._post_many)
+        app.router.add_post(stream + "/ticket", self._post_ticket)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/v1/openapi.json", self._openapi)
         app.on_shutdown.append(self._shutdown)
+        app.on_cleanup.append(lambda _: self._access.close())
         return app
 
     def runner(self, app: web.Application) -> web.AppRunner:
@@ -126,6 +123,13 @@ class App:
         wanted, cursor = requests.many(body)
         return await self._stream(request, wanted, cursor)
 
+    async def _post_ticket(self, request: web.Request) -> web.Response:
+        """For an EventSource, which can send no header."""
+        ticket = self._access.ticket(await self._access.identify(request))
+        return web.json_response(
+            {"ticket": ticket, "expiresIn": TICKET_SECONDS}, headers={"Cache-Control": "no-store"}
+        )
+
     async def _stream(
         self, request: web.Request, wanted: list[requests.Wanted], cursor_given: str | None
     ) -> web.StreamResponse:
@@ -141,7 +145,8 @@ class App:
                 "too_many_subscriptions",
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
-        nodes = [self._authorize(one) for one in wanted]
+        identity = await self._access.identify(request)
+        nodes = [self._access.predicate(one, identity) for one in wanted]
         text = request.headers.get("Last-Event-ID") or cursor_given
         cursor = (parse_cursor(text) or Cursor()) if text else None
 
@@ -172,14 +177,14 @@ class App:
                 skip_initial=one.skip_initial,
                 hold_limit=limits.hold_bytes,
             )
-        await self._serve(connection, cursor)
+        await self._serve(connection, cursor, identity)
         if not request.transport or request.transport.is_closing():
             return response
         await response.write_eof()
         return response
 
-    async def _serve(self, connection: Connection, cursor: Cursor | None) -> None:
-        """Run the connection until either side closes it."""
+    async def _serve(self, connection: Connection, cursor: Cursor | None, identity: Identity | None) -> None:
+        """Run the connection until either side closes it, or the client's token ends."""
         self._connections.add(connection)
         self._count()
         closed = connection.outbox.closed
@@ -188,40 +193,25 @@ class App:
         try:
             self._hub.start(connection, list(connection.subscriptions.values()), cursor)
             while not closed.is_set():
+                left = float("inf") if identity is None else identity.expires - time.time()
+                if left <= 0:
+                    connection.error(
+                        None,
+                        RequestError("token_expired", "the token has expired; reconnect with a fresh one"),
+                    )
+                    connection.outbox.close()
+                    break
                 try:
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(min(pause, left)):
                         await closed.wait()
                 except TimeoutError:
-                    connection.progress()
-                pause = heartbeat
+                    if pause <= left:
+                        connection.progress()
+                        pause = heartbeat
         finally:
             self._hub.stop(connection)
             self._connections.discard(connection)
             self._count()
-
-    def _authorize(self, one: requests.Wanted) -> Node:
-        """The predicate of what the client wants and may read. Raises RequestError."""
-        database = self._config.databases.get(one.database)
-        if database is None or one.database not in self._hub.feeds:
-            known = ", ".join(self._hub.feeds) or "none"
-            raise RequestError(
-                "unknown_database", f"no live database {one.database!r}; there is {known}", f"{one.path}.db"
-            )
-        collection = database.collections.get(one.collection)
-        if collection is None:
-            raise RequestError(
-                "unknown_collection",
-                f"`{one.database}` has no collection {one.collection!r}",
-                f"{one.path}.col",
-            )
-        if not collection.is_realtime:
-            raise RequestError(
-                "not_realtime",
-                f"{one.collection!r} is not live: set `isRealtimeEnabled: true` in the configuration",
-                f"{one.path}.col",
-            )
-        allowed = read_predicate(collection.rules.get("read"), database.default_rules.get("read"), {})
-        return conjunction(parse_where(one.where, self._query_limits, f"{one.path}.where"), allowed)
 
     def _evicted(self) -> None:
         self._metrics.evictions.labels("slow_reader").inc()
@@ -262,7 +252,10 @@ class App:
         allowed = self._config.realtime.cors_origins
         if origin is None or not ("*" in allowed or origin in allowed):
             return {}
-        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        headers = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        if origin in allowed and self._access.takes_cookies:
+            headers["Access-Control-Allow-Credentials"] = "true"
+        return headers
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:

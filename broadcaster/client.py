@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -21,6 +21,7 @@ from broadcaster.client_stream import ClientError, LiveQuery, Stream
 
 __all__ = ["Change", "Client", "ClientError", "LiveQuery", "Stream", "Subscription"]
 
+TokenSource: TypeAlias = Callable[[], "str | Awaitable[str]"]
 OnSnapshot: TypeAlias = Callable[[list[Row], str, Row, Row | None], None]
 """(docs, type, find, changed doc), as in `Change`."""
 
@@ -33,7 +34,8 @@ _MOST_DOUBLINGS: Final = 16
 class Client:
     """A project at a server. Closes its HTTP session at the end, unless it was given one.
 
-    token: sent as `Authorization: Bearer`; may be replaced at any time, the next connection uses the new one.
+    token: sent as `Authorization: Bearer`, or a function that gives it, which is asked before every connection and
+        again when the token has expired.
     max_delay: most seconds between two attempts to connect, beyond what the server itself asks for.
     """
 
@@ -42,7 +44,7 @@ class Client:
         project: str,
         url: str,
         *,
-        token: str | None = None,
+        token: str | TokenSource | None = None,
         session: aiohttp.ClientSession | None = None,
         max_delay: float = 30.0,
     ) -> None:
@@ -81,7 +83,9 @@ class Client:
 
     def stream(self, queries: Iterable[LiveQuery], *, cursor: str | None = None) -> Stream:
         """Several live queries on one stream; with the cursor of an earlier one it resumes there."""
-        stream = Stream(queries, cursor, self._post, self._delay, self._streams.discard)
+        stream = Stream(
+            queries, cursor, self._post, self._delay, self._streams.discard, renews=callable(self.token)
+        )
         self._streams.add(stream)
         return stream
 
@@ -89,8 +93,9 @@ class Client:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
+        token = self.token() if callable(self.token) else self.token
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token if isinstance(token, str) else await token}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         return await self._session.post(self._url, data=body, headers=headers, timeout=timeout)
 

@@ -52,7 +52,8 @@ class Stream:
     Not to be iterated over by two tasks at once.
 
     post: asks the server for a stream; delay: (attempts in vain, the server's `retry` in ms, its Retry-After in
-    seconds) → seconds to wait. connections: how many there have been.
+    seconds) → seconds to wait. renews: an expired token is a reason to connect anew, with another one.
+    connections: how many there have been.
     """
 
     def __init__(
@@ -62,11 +63,14 @@ class Stream:
         post: Callable[[bytes], Awaitable[aiohttp.ClientResponse]],
         delay: Callable[[int, int | None, float], float],
         on_close: Callable[[Stream], None],
+        *,
+        renews: bool = False,
     ) -> None:
         self.connections = 0
         self._post = post
         self._delay_of = delay
         self._on_close = on_close
+        self._renews = renews
         self._queries = {query.id: query for query in queries}
         self._inbox = Inbox(cursor)
         self._parser = SseParser()
@@ -136,7 +140,7 @@ class Stream:
             return
         async with response:
             error = _refusal(response, await response.text())
-            if response.status != 429 and response.status < 500:
+            if response.status != 429 and response.status < 500 and not self._renewable(error.code):
                 self._refuse(error)
                 return
             self._lose(_seconds(response.headers.get("Retry-After", "")))
@@ -152,6 +156,8 @@ class Stream:
                 continue
             self._attempt = 0
             if isinstance(frame, Failure) and not frame.retryable:
+                if self._renewable(frame.code):
+                    continue  # the server closes the connection
                 self._failed(frame)
             self._hand_out(self._inbox.take(frame, event.id))
         self._retry_ms = self._parser.retry_ms or self._retry_ms
@@ -165,6 +171,9 @@ class Stream:
             self._refuse(ClientError(failure.code, failure.message, failure.path))
         else:
             self._queries.pop(failure.id, None)
+
+    def _renewable(self, code: str) -> bool:
+        return self._renews and code == "token_expired"
 
     def _refuse(self, error: ClientError) -> None:
         self._refused = error

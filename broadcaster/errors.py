@@ -21,6 +21,11 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "unknown_collection": (404, "the database has no such collection"),
     "not_realtime": (400, "the collection is not realtime-enabled"),
     "access_denied": (403, "the rules do not let this client read the collection"),
+    "unauthenticated": (
+        401,
+        "the collection is read with a token, or the token given is none that is accepted",
+    ),
+    "token_expired": (401, "the token's `exp` has passed: reconnect with a fresh one"),
     # the request
     "bad_request": (400, "the request is not what the API describes"),
     "request_too_large": (413, "the request is larger than allowed"),
@@ -32,6 +37,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "too_many_connections": (429, "more connections than allowed"),
     # the server
     "overloaded": (503, "the server has no room for this now"),
+    "keys_unavailable": (503, "the keys that tokens are checked with cannot be fetched now"),
     "database_unavailable": (503, "the database cannot be asked now"),
     "not_ready": (503, "the server has not caught up with the log yet"),
     "shutting_down": (503, "the server is about to stop"),

@@ -20,9 +20,10 @@ def openapi(project: str) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
         },
     }
-    cursor = [
+    common = [
         _parameter("cursor", "query", "Where to resume: the last `id` received."),
         _parameter("Last-Event-ID", "header", "The same, as EventSource sends it."),
+        _parameter("ticket", "query", "In the place of a token, for what can send no header."),
     ]
     base = f"/v1/api/{project}/realtime"
     return {
@@ -38,9 +39,31 @@ def openapi(project: str) -> dict[str, Any]:
                         _parameter("where", "query", "Conditions as JSON; all rows if missing."),
                         _parameter("skipInitial", "query", "`true`: changes only."),
                         _parameter("id", "query", "The live query's id in the frames; `q1` if missing."),
-                        *cursor,
+                        *common,
                     ],
                     "responses": stream,
+                }
+            },
+            f"{base}/ticket": {
+                "post": {
+                    "summary": "A ticket for `?ticket=`, good once within 30 s, for the token in the header.",
+                    "responses": {
+                        "200": {
+                            "description": "The ticket.",
+                            "content": {
+                                "application/json": {
+                                    "schema": {
+                                        "type": "object",
+                                        "properties": {
+                                            "ticket": {"type": "string"},
+                                            "expiresIn": {"type": "integer", "description": "Seconds."},
+                                        },
+                                    }
+                                }
+                            },
+                        },
+                        "default": stream["default"],
+                    },
                 }
             },
             base: {
@@ -48,7 +71,7 @@ def openapi(project: str) -> dict[str, Any]:
                     "summary": "Many live queries on one stream, for a plain EventSource.",
                     "parameters": [
                         _parameter("subscriptions", "query", "A JSON list of subscriptions.", required=True),
-                        *cursor,
+                        *common,
                     ],
                     "responses": stream,
                 },
@@ -62,7 +85,9 @@ def openapi(project: str) -> dict[str, Any]:
                 },
             },
         },
+        "security": [{}, {"bearer": []}],
         "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             "schemas": {
                 "Subscription": {
                     "type": "object",
@@ -108,7 +133,7 @@ def openapi(project: str) -> dict[str, Any]:
                         }
                     },
                 },
-            }
+            },
         },
     }
 

@@ -33,7 +33,7 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     for name in query:
         if name in _LATER:
             raise RequestError("bad_request", f"`{name}` is not supported yet", f"$.{name}")
-        if name not in {"where", "skipInitial", "cursor", "id"}:
+        if name not in {"where", "skipInitial", "cursor", "id", "ticket", "token"}:
             raise RequestError("bad_request", f"unknown parameter `{name}`", f"$.{name}")
     skip = query.get("skipInitial", "false")
     if skip not in ("true", "false"):

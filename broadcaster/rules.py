@@ -1,24 +1,178 @@
-"""A collection's rule and a client's claims to the predicate of what it may read. (pure)"""
+"""A collection's rule and a client's claims to the predicate of what it may read. (pure)
+
+Everything fails closed: a path that does not resolve, a value of another type and a missing rule let nothing pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final
 
 from broadcaster.errors import RequestError
-from broadcaster.predicate import TRUE, Node
+from broadcaster.kinds import instant
+from broadcaster.literals import parse_literal
+from broadcaster.predicate import (
+    FALSE,
+    TRUE,
+    And,
+    Compare,
+    Comparison,
+    Exists,
+    Literal,
+    Node,
+    all_of,
+    any_of,
+    conjunction,
+    negate,
+    one_of,
+)
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Match, Operand, Rule, ValueType, Variable
+
+
+class _Unresolved(Enum):
+    UNRESOLVED = "UNRESOLVED"
+
+
+_UNRESOLVED: Final = _Unresolved.UNRESOLVED
+_COMPARISONS: Final[Mapping[str, Comparison]] = {
+    "==": Comparison.EQ,
+    ">": Comparison.GT,
+    ">=": Comparison.GTE,
+    "<": Comparison.LT,
+    "<=": Comparison.LTE,
+}
+_MIRRORED: Final[Mapping[str, str]] = {"==": "==", "!=": "!=", ">": "<", ">=": "<=", "<": ">", "<=": ">="}
+_OPERATION: Final = "read"
 
 
 def read_predicate(
-    rule: Mapping[str, Any] | None, fallback: Mapping[str, Any] | None, claims: Mapping[str, Any]
+    rule: Rule | None, fallback: Rule | None, claims: Mapping[str, Any] | None, where: Node = TRUE
 ) -> Node:
     """The rows that a client with these claims may read.
 
-    rule: the collection's `rules.read`, as `{"rule": "allow"}`; fallback: that of the collection named `default`,
-    which holds only where the collection has none. Fails closed: no rule, `deny`, and anything that is not
-    understood raise RequestError access_denied, which does not say why.
+    rule: the collection's `rules.read`; fallback: that of the collection named `default`, which holds only where the
+    collection has none; claims: of the client's token, None without one; where: what it asks for.
+    Raises RequestError, which does not say why: access_denied, or unauthenticated where a token might help.
     """
     decisive = fallback if rule is None else rule
-    if isinstance(decisive, Mapping) and decisive.get("rule") == "allow":
-        return TRUE
+    allowed = FALSE if decisive is None else _Judge(claims, where).of(decisive)
+    if allowed != FALSE:
+        return allowed
+    if claims is None and decisive is not None and not isinstance(decisive, Deny):
+        raise RequestError("unauthenticated", "this collection is read with a token")
     raise RequestError("access_denied", "the rules do not let you read this collection")
+
+
+class _Judge:
+    """One request: turns rules into what rows must be like."""
+
+    def __init__(self, claims: Mapping[str, Any] | None, where: Node) -> None:
+        self._claims = claims
+        self._found = _held(where)
+
+    def of(self, rule: Rule) -> Node:
+        match rule:
+            case Allow():
+                return TRUE
+            case Deny():
+                return FALSE
+            case _ if self._claims is None and not isinstance(rule, (AllOf, AnyOf)):
+                return FALSE
+            case Authenticated():
+                return TRUE
+            case AllOf(clauses):
+                return all_of(map(self.of, clauses))
+            case AnyOf(clauses):
+                return any_of(map(self.of, clauses))
+            case Match():
+                return self._match(rule)
+
+    def _match(self, rule: Match) -> Node:
+        how: str = rule.eval
+        f1, f2 = rule.f1, rule.f2
+        if isinstance(f2, Variable) and f2.root == "doc":
+            if how in ("in", "notIn"):
+                how = "==" if how == "in" else "!="  # an array holds it if an element equals it
+            f1, f2, how = f2, f1, _MIRRORED[how]
+        other = self._value(f2, rule.type, a_list=how in ("in", "notIn"))
+        if other is _UNRESOLVED:
+            return FALSE
+        if isinstance(f1, Variable) and f1.root == "doc":
+            return _of_row(".".join(f1.segments), how, other)
+        value = self._value(f1, rule.type, a_list=False)
+        if value is _UNRESOLVED:
+            return FALSE
+        if rule.type == "date":
+            value = instant(value)
+            other = [instant(item) for item in other] if isinstance(other, list) else instant(other)
+        return TRUE if _HOLDS[how](value, other) else FALSE
+
+    def _value(self, operand: Operand, kind: ValueType, *, a_list: bool) -> Any:
+        """What the operand stands for; unresolved where it stands for nothing, or for something of another type."""
+        found: Any = operand
+        if isinstance(operand, Variable):
+            found = self._variable(operand)
+        elif isinstance(operand, tuple):
+            found = list(operand)
+        if not a_list:
+            return found if _is_of(kind, found) else _UNRESOLVED
+        return found if isinstance(found, list) and all(_is_of(kind, item) for item in found) else _UNRESOLVED
+
+    def _variable(self, variable: Variable) -> Any:
+        if variable.root == "op":
+            return _OPERATION
+        if variable.root == "find":
+            return self._found.get(".".join(variable.segments), _UNRESOLVED)
+        found: Any = self._claims
+        for segment in variable.segments:
+            if not isinstance(found, Mapping) or segment not in found:
+                return _UNRESOLVED
+            found = found[segment]
+        return found
+
+
+def _held(where: Node) -> dict[str, Literal]:
+    """The equalities that every row of the result satisfies, whatever else it does."""
+    parts = where.children if isinstance(where, And) else (where,)
+    held: dict[str, Literal] = {}
+    for part in parts:
+        if isinstance(part, Compare) and part.op is Comparison.EQ:
+            held.setdefault(part.path, part.operand)
+    return held
+
+
+def _of_row(path: str, how: str, other: Any) -> Node:
+    """The row's field compares so with the value; a field that is missing or null never does."""
+    try:
+        if how in ("in", "notIn"):
+            node = one_of(path, [parse_literal(item, "$") for item in other])
+        else:
+            node = Compare(path, _COMPARISONS.get(how, Comparison.EQ), parse_literal(other, "$"))
+    except RequestError:  # a claim that is no value to compare with
+        return FALSE
+    if how in ("!=", "notIn"):
+        return conjunction(Exists(path), negate(node))
+    return node
+
+
+def _is_of(kind: ValueType, value: Any) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "date":
+        return instant(value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "==": lambda one, other: bool(one == other),
+    "!=": lambda one, other: bool(one != other),
+    ">": lambda one, other: bool(one > other),
+    ">=": lambda one, other: bool(one >= other),
+    "<": lambda one, other: bool(one < other),
+    "<=": lambda one, other: bool(one <= other),
+    "in": lambda one, others: one in others,
+    "notIn": lambda one, others: one not in others,
+}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cdc.config_reader import Secret
+from cdc.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,37 @@ class Realtime:
 
 
 @dataclass(frozen=True, slots=True)
+class Auth:
+    """How tokens are checked. Of `key` (a secret, or a public key in PEM) and `jwks` (a URL) there is one.
+
+    algorithm: the only one that is accepted, by its name in RFC 7518 and RFC 8037; issuer, audience: what `iss` and
+    `aud` must be, None for anything; leeway: of clocks, in seconds; cookie: the name of the one that may carry the
+    token; query_token: whether a URL may, too.
+    """
+
+    algorithm: str
+    key: Secret | None = None
+    jwks: str | None = None
+    issuer: str | None = None
+    audience: str | None = None
+    leeway: float = 0.0
+    cookie: str | None = None
+    query_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection; `rules` by operation, as {"read": {"rule": "allow"}}."""
+    """One collection; `read` is the rule of who may read which of its rows."""
 
     name: str
     is_realtime: bool = False
-    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    read: Rule | None = None
     partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database; `default_rules` hold for collections without a rule of their own."""
+    """One database; `default_read` is the rule of collections that have none of their own."""
 
     alias: str
     type: str
@@ -85,7 +104,7 @@ class Database:
     slot: str | None = None
     publication: str | None = None
     collections: Mapping[str, Collection] = field(default_factory=dict)
-    default_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    default_read: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,7 @@ class Config:
     """One project. ignored: the paths of keys that belong to other modules and are not acted on."""
 
     id: str
-    secret: Secret | None = None
+    auth: Auth | None = None
     realtime: Realtime = Realtime()
     databases: Mapping[str, Database] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()

@@ -11,9 +11,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+from cdc.auth_parse import AUTH_KEYS, parse_auth
 from cdc.config import Collection, Config, Database, KafkaConfig, Limits, Realtime, Retention
 from cdc.config_reader import Reader, Secret
 from cdc.errors import ConfigError
+from cdc.rule import AllOf, Allow, AnyOf, Deny, Rule, rules_in
+from cdc.rule_parse import parse_rule
 
 TYPES: Final = ("mongo", "postgres", "mysql")
 _OF_ALIAS: Final = {"mongo": "mongo", "sql-postgres": "postgres", "sql-mysql": "mysql"}
@@ -30,13 +33,12 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _BROKER: Final = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_RULES: Final = ("allow", "deny")
-_RULES_LATER: Final = ("authenticated", "match", "and", "or", "query", "webhook", "remove", "force")
 _OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
 DEFAULT_COLLECTION: Final = "default"
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("id", "secret", "auth", "modules"),
+    "auth": AUTH_KEYS,
     "modules": ("realtime", "crud", "auth", "faas", "fileStore"),
     "modules.realtime": ("enabled", "kafka", "retention", "cors", "readyLag", "heartbeat", "limits"),
     "modules.realtime.retention": ("age", "size"),
@@ -68,6 +70,7 @@ class _Parser:
     def __init__(self, root: Reader) -> None:
         self._root = root
         self._ignored: list[str] = []
+        self._needs_tokens: Reader | None = None
 
     def config(self) -> Config:
         top = self._root.mapping(KEYS[""])
@@ -77,8 +80,6 @@ class _Parser:
         if not _IDENTIFIER.fullmatch(name):
             top["id"].fail("must be letters, digits, `-` and `_`, 63 at the most")
         modules = top["modules"].mapping(KEYS["modules"]) if "modules" in top else {}
-        if "auth" in top:
-            top["auth"].fail("tokens are not supported yet; `read` rules can be allow or deny")
         self._ignored += [modules[other].path for other in ("auth", "faas", "fileStore") if other in modules]
         if "crud" not in modules:
             self._root.fail("`modules.crud` is missing: the databases, by alias")
@@ -87,8 +88,12 @@ class _Parser:
         primary = [alias for alias, database in databases.items() if database.is_primary]
         if len(primary) > 1:
             modules["crud"].fail(f"only one database can be primary, not {' and '.join(primary)}")
-        secret = top["secret"].secret() if "secret" in top else None
-        return Config(name, secret, realtime, databases, tuple(self._ignored))
+        auth = parse_auth(top)
+        if auth is None and self._needs_tokens is not None:
+            self._needs_tokens.fail(
+                "this rule needs tokens: write `secret: ${JWT_SECRET}` (HS256) or `auth:` at the top level"
+            )
+        return Config(name, auth, realtime, databases, tuple(self._ignored))
 
     def _realtime(self, node: Reader) -> Realtime:
         given = node.mapping(KEYS["modules.realtime"])
@@ -148,7 +153,7 @@ class _Parser:
             is_primary="isPrimary" in given and given["isPrimary"].boolean(),
             manage="manage" not in given or given["manage"].boolean(),
             collections=collections,
-            default_rules={} if default is None else default.rules,
+            default_read=None if default is None else default.read,
             **names,
         )
 
@@ -157,19 +162,21 @@ class _Parser:
         if not all(parts) or len(parts) > 2:
             node.fail("a collection is `name`, or `schema.name`, on MySQL `database.name`")
         given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
-        rules: dict[str, Mapping[str, Any]] = {}
+        read: Rule | None = None
         if "rules" in given:
             for operation, rule in (
                 given["rules"].mapping(KEYS["modules.crud.<alias>.collections.<name>.rules"]).items()
             ):
                 if operation == "read":
-                    rules["read"] = {"rule": _rule(rule)}
+                    read = parse_rule(rule)
+                    if any(not isinstance(part, (Allow, Deny, AllOf, AnyOf)) for part in rules_in(read)):
+                        self._needs_tokens = self._needs_tokens or rule
                 else:
                     self._ignored.append(rule.path)
         return Collection(
             name,
             is_realtime="isRealtimeEnabled" in given and given["isRealtimeEnabled"].boolean(),
-            rules=rules,
+            read=read,
             partitions=given["partitions"].whole() if "partitions" in given else 1,
         )
 
@@ -178,17 +185,6 @@ def camel(name: str) -> str:
     """`unsent_bytes` as the file has it: `unsentBytes`."""
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
-
-
-def _rule(node: Reader) -> str:
-    given = node.mapping()
-    if "rule" not in given:
-        node.fail("`rule` is missing: write {rule: allow} or {rule: deny}")
-    name = given["rule"].choice((*_RULES, *_RULES_LATER))
-    if name in _RULES_LATER:
-        given["rule"].fail(f"the rule `{name}` is not supported yet; allow and deny are")
-    node.mapping(("rule",))
-    return name
 
 
 def _conn(node: Reader) -> Secret:

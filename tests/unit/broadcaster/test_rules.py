@@ -1,3 +1,5 @@
+"""Rules and claims to the predicate of what may be read; everything fails closed."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -5,32 +7,177 @@ from typing import Any
 import pytest
 
 from broadcaster.errors import RequestError
-from broadcaster.predicate import TRUE
+from broadcaster.evaluate import compile_predicate
+from broadcaster.predicate import TRUE, conjunction
+from broadcaster.query import parse_where
 from broadcaster.rules import read_predicate
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Match, Rule, Variable
 
-ALLOW, DENY = {"rule": "allow"}, {"rule": "deny"}
+ALLOW, DENY, TOKEN = Allow(), Deny(), Authenticated()
 
 
-@pytest.mark.parametrize(("rule", "fallback"), [(ALLOW, None), (ALLOW, DENY), (None, ALLOW)])
-def test_allowed(rule: Any, fallback: Any) -> None:
-    assert read_predicate(rule, fallback, {}) == TRUE
+def auth(*path: str) -> Variable:
+    return Variable("auth", path)
+
+
+def doc(*path: str) -> Variable:
+    return Variable("doc", path)
+
+
+def find(*path: str) -> Variable:
+    return Variable("find", path)
+
+
+def denial(rule: Rule | None, claims: Any = None, fallback: Rule | None = None, where: Any = None) -> str:
+    with pytest.raises(RequestError) as denied:
+        read_predicate(rule, fallback, claims, parse_where(where or {}))
+    return denied.value.code
+
+
+def allows(rule: Rule, claims: Any, row: dict[str, Any], where: Any = None) -> bool:
+    """Whether a client with these claims may read the row."""
+    try:
+        node = read_predicate(rule, None, claims, parse_where(where or {}))
+    except RequestError:
+        return False
+    return compile_predicate(node)(row)
+
+
+def test_the_fallback_holds_only_where_there_is_no_rule() -> None:
+    assert read_predicate(ALLOW, DENY, None) == TRUE
+    assert read_predicate(None, ALLOW, None) == TRUE
+    assert denial(None) == "access_denied"
+    assert denial(DENY, fallback=ALLOW) == "access_denied"
+    assert denial(None, fallback=DENY) == "access_denied"
+
+
+def test_a_token_is_asked_for_where_it_might_help() -> None:
+    assert denial(TOKEN) == "unauthenticated"
+    assert read_predicate(TOKEN, None, {}) == TRUE
+    owner = Match("==", "string", auth("id"), doc("owner"))
+    assert denial(owner) == "unauthenticated"
+    assert denial(owner, {"sub": "u1"}) == "access_denied"
+    assert read_predicate(AnyOf((owner, ALLOW)), None, None) == TRUE
+    assert denial(AllOf((owner, ALLOW))) == "unauthenticated"
 
 
 @pytest.mark.parametrize(
-    ("rule", "fallback"),
+    ("how", "kind", "claim", "value", "holds"),
     [
-        (None, None),
-        (DENY, None),
-        (DENY, ALLOW),
-        (None, DENY),
-        ({}, ALLOW),
-        ({"rule": "Allow"}, ALLOW),
-        ({"rule": "authenticated"}, ALLOW),
-        ({"rule": ["allow"]}, ALLOW),
-        ("allow", ALLOW),
+        ("==", "string", "u1", "u1", True),
+        ("==", "string", "u1", "U1", False),
+        ("==", "string", 5, "5", False),
+        ("!=", "string", "u1", "u2", True),
+        ("!=", "string", None, "u2", False),
+        ("!=", "string", ["u1"], "u2", False),
+        ("==", "number", 5, 5.0, True),
+        ("==", "number", True, 1, False),
+        ("==", "number", "5", 5, False),
+        (">", "number", 6, 5, True),
+        ("<=", "number", 6, 5, False),
+        ("==", "bool", True, True, True),
+        ("==", "bool", 1, True, False),
+        ("<", "date", "2026-01-30T23:00:00-02:00", "2026-01-31T00:30:00Z", False),
+        ("<", "date", "2026-01-30", "2026-01-31", True),
+        ("<", "date", "soon", "2026-01-31", False),
+        ("in", "string", "a", ("a", "b"), True),
+        ("in", "string", "c", ("a", "b"), False),
+        ("notIn", "string", "c", ("a", "b"), True),
+        ("notIn", "string", None, ("a", "b"), False),
     ],
 )
-def test_everything_else_is_denied(rule: Any, fallback: Any) -> None:
-    with pytest.raises(RequestError) as denied:
-        read_predicate(rule, fallback, {"sub": "u1"})
-    assert (denied.value.code, denied.value.status) == ("access_denied", 403)
+def test_claims_beside_constants(how: Any, kind: Any, claim: Any, value: Any, holds: bool) -> None:
+    rule = Match(how, kind, auth("level"), value)
+    assert allows(rule, {"level": claim}, {}) is holds
+    assert allows(rule, {}, {}) is False
+
+
+def test_a_claim_that_is_a_list() -> None:
+    member = Match("in", "string", find("team"), auth("org", "teams"))
+    claims = {"org": {"teams": ["a", "b"]}}
+    assert allows(member, claims, {}, {"team": "a"})
+    assert not allows(member, claims, {}, {"team": "c"})
+    assert not allows(member, {"org": {"teams": ["a", 5]}}, {}, {"team": "a"})
+    assert not allows(member, {"org": {"teams": "a"}}, {}, {"team": "a"})
+    assert not allows(member, {"org": "teams"}, {}, {"team": "a"})
+
+
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        ({"userId": "me"}, True),
+        ({"userId": {"$eq": "me"}, "$or": [{"userId": "victim"}, {"x": 1}]}, True),
+        ({"$and": [{"userId": "me"}, {"x": 1}]}, True),
+        ({"$or": [{"userId": "me"}, {"userId": "victim"}]}, False),
+        ({"userId": {"$in": ["me", "victim"]}}, False),
+        ({"userId": {"$ne": "me"}}, False),
+        ({"$not": {"userId": "me"}}, False),
+        ({"userId": "victim"}, False),
+        ({}, False),
+    ],
+)
+def test_only_what_must_hold_counts_as_asked_for(where: Any, holds: bool) -> None:
+    rule = Match("==", "string", find("userId"), auth("id"))
+    assert allows(rule, {"id": "me"}, {"userId": "me"}, where) is holds
+
+
+def test_an_or_beside_the_condition_opens_nothing() -> None:
+    """Space Cloud dropped the siblings of `$or`, in the rule as in the query."""
+    where = parse_where({"userId": "me", "$or": [{"userId": "victim"}, {"userId": "me"}]})
+    rule = Match("==", "string", find("userId"), auth("id"))
+    test = compile_predicate(conjunction(where, read_predicate(rule, None, {"id": "me"}, where)))
+    assert test({"userId": "me"})
+    assert not test({"userId": "victim"})
+
+
+@pytest.mark.parametrize(
+    ("how", "claim", "row", "holds"),
+    [
+        ("==", "u1", {"owner": "u1"}, True),
+        ("==", "u1", {"owner": "u2"}, False),
+        ("==", "u1", {"owner": ["u0", "u1"]}, True),
+        ("==", "u1", {}, False),
+        ("!=", "u1", {"owner": "u2"}, True),
+        ("!=", "u1", {"owner": None}, False),
+        ("!=", "u1", {}, False),
+        ("in", ["u1", "u2"], {"owner": "u2"}, True),
+        ("in", ["u1", "u2"], {"owner": "u3"}, False),
+        ("in", [], {"owner": "u3"}, False),
+        ("notIn", ["u1"], {"owner": "u3"}, True),
+        ("notIn", ["u1"], {}, False),
+        (">", "u1", {"owner": "u3"}, True),
+    ],
+)
+def test_rows(how: Any, claim: Any, row: dict[str, Any], holds: bool) -> None:
+    assert allows(Match(how, "string", doc("owner"), auth("id")), {"id": claim}, row) is holds
+
+
+def test_the_row_may_stand_on_either_side() -> None:
+    newer = Match("<", "number", auth("level"), doc("level"))
+    assert allows(newer, {"level": 5}, {"level": 6})
+    assert not allows(newer, {"level": 5}, {"level": 5})
+    member = Match("in", "string", auth("id"), doc("members"))
+    assert allows(member, {"id": "u1"}, {"members": ["u0", "u1"]})
+    assert not allows(member, {"id": "u2"}, {"members": ["u0", "u1"]})
+    stranger = Match("notIn", "string", auth("id"), doc("banned"))
+    assert allows(stranger, {"id": "u2"}, {"banned": ["u0"]})
+    assert not allows(stranger, {"id": "u0"}, {"banned": ["u0"]})
+    assert not allows(stranger, {"id": "u2"}, {})
+
+
+def test_numbers_that_are_none() -> None:
+    rule = Match("==", "number", doc("n"), auth("n"))
+    for claim in (float("nan"), float("inf"), 1 << 5000, None, [1]):
+        assert not allows(rule, {"n": claim}, {"n": 1})
+
+
+def test_clauses() -> None:
+    owner = Match("==", "string", doc("owner"), auth("id"))
+    admin = Match("==", "string", auth("role"), "admin")
+    public = Match("==", "bool", doc("public"), True)
+    rule = AnyOf((admin, public, AllOf((owner, Match("==", "string", Variable("op", ()), "read")))))
+    assert read_predicate(rule, None, {"role": "admin"}) == TRUE
+    assert allows(rule, {"id": "u1"}, {"owner": "u1"})
+    assert allows(rule, {"id": "u1"}, {"owner": "u2", "public": True})
+    assert not allows(rule, {"id": "u1"}, {"owner": "u2"})
+    assert not allows(rule, {"role": "Admin"}, {"owner": None})

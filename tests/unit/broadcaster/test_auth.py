@@ -1,0 +1,324 @@
+"""Tokens over real sockets: what is accepted, what is refused, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from prometheus_client import CollectorRegistry
+
+from broadcaster.app import App
+from broadcaster.client import Client
+from broadcaster.metrics import Metrics
+from cdc.config_parse import parse
+from support.hub_world import World
+
+SECRET = "0123456789abcdef0123456789abcdef"
+BASE = "/v1/api/todo-app/realtime"
+ORIGIN = "https://app.example.com"
+OWNER = {"rule": "match", "eval": "==", "type": "string", "f1": "args.auth.sub", "f2": "args.doc.owner"}
+PRIVATE: dict[str, Any] = {
+    "RS256": rsa.generate_private_key(65537, 2048),
+    "PS256": rsa.generate_private_key(65537, 2048),
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+def pem(private: Any) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def token(key: Any = SECRET, algorithm: str = "HS256", headers: Any = None, **claims: Any) -> str:
+    given = {"sub": "u1", "exp": time.time() + 60} | claims
+    payload = {name: value for name, value in given.items() if value is not None}
+    return jwt.encode(payload, key, algorithm, headers)
+
+
+class Site:
+    def __init__(self, url: str, session: aiohttp.ClientSession, world: World) -> None:
+        self.url = url
+        self.session = session
+        self.world = world
+
+    def get(self, *, params: Mapping[str, str] | None = None, **headers: str) -> Any:
+        return self.session.get(
+            f"{self.url}{BASE}/pg/todos",
+            params=params,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    async def status(self, *, params: Mapping[str, str] | None = None, **headers: str) -> tuple[int, str]:
+        """(status, error code or "")."""
+        async with self.get(params=params, **headers) as response:
+            if response.status == 200:
+                return 200, ""
+            return response.status, (await response.json())["error"]["code"]
+
+    async def with_token(self, text: str) -> tuple[int, str]:
+        return await self.status(Authorization=f"Bearer {text}")
+
+
+@asynccontextmanager
+async def site(read: Any = None, **top: Any) -> AsyncIterator[Site]:
+    given = {
+        "id": "todo-app",
+        "modules": {
+            "realtime": {"cors": {"origins": [ORIGIN]}, "heartbeat": "200ms"},
+            "crud": {
+                "pg": {
+                    "conn": "postgresql://u@h/d",
+                    "collections": {
+                        "todos": {
+                            "isRealtimeEnabled": True,
+                            "rules": {"read": read or {"rule": "authenticated"}},
+                        }
+                    },
+                }
+            },
+        },
+        **(top or {"secret": SECRET}),
+    }
+    async with World() as world:
+        registry = CollectorRegistry()
+        app = App(
+            parse(json.dumps(given), {}), world.hub, Metrics(registry), registry, lambda: {"ready": True}
+        )
+        runner = app.runner(app.web_app())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+                yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", session, world)
+        finally:
+            await runner.cleanup()
+
+
+async def events(response: aiohttp.ClientResponse) -> list[tuple[str, Any]]:
+    """All (event, data) until the server closes the stream."""
+    found = []
+    async with asyncio.timeout(5):
+        kind = ""
+        async for raw in response.content:
+            name, _, value = raw.decode().rstrip("\n").partition(": ")
+            if name == "event":
+                kind = value
+            elif name == "data":
+                found.append((kind, json.loads(value)))
+    return found
+
+
+async def test_tokens_with_a_secret() -> None:
+    async with site() as here:
+        assert await here.with_token(token()) == (200, "")
+        assert await here.status() == (401, "unauthenticated")
+        assert await here.with_token(token(exp=time.time() - 1)) == (401, "token_expired")
+        assert await here.with_token(token(nbf=time.time() + 60)) == (401, "unauthenticated")
+        other = "x" * 32
+        forged = token().rpartition(".")[0] + ".AAAA"
+        none = jwt.encode({"sub": "u1", "exp": time.time() + 60}, None, "none")
+        bad = [
+            token(other),
+            token(exp=None),
+            token(SECRET * 2, algorithm="HS512"),
+            forged,
+            none,
+            "a.b.c",
+            "é",
+            "x" * 20_000,
+        ]
+        for text in bad:
+            assert await here.with_token(text) in ((401, "unauthenticated"), (400, "bad_request")), text[:40]
+        for header in ("Bearer", "Bearer ", "Basic dTpw", token()):
+            assert await here.status(Authorization=header) == (401, "unauthenticated"), header
+
+
+@pytest.mark.parametrize("algorithm", PRIVATE)
+async def test_public_keys(algorithm: str) -> None:
+    key = PRIVATE[algorithm]
+    async with site(auth={"algorithm": algorithm, "publicKey": pem(key)}) as here:
+        assert await here.with_token(token(key, algorithm)) == (200, "")
+        for other, theirs in PRIVATE.items():
+            if other != algorithm:
+                assert await here.with_token(token(theirs, other)) == (401, "unauthenticated")
+        assert await here.with_token(_signed_with(pem(key))) == (401, "unauthenticated")
+
+
+def _signed_with(public: str) -> str:
+    """The classic: HS256 with the public key as the secret."""
+    import base64
+    import hashlib
+    import hmac
+
+    def part(value: Any) -> bytes:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
+
+    text = part({"alg": "HS256", "typ": "JWT"}) + b"." + part({"sub": "u1", "exp": time.time() + 60})
+    signature = hmac.new(public.encode(), text, hashlib.sha256).digest()
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+async def test_issuer_audience_and_leeway() -> None:
+    async with site(secret=SECRET, auth={"issuer": "me", "audience": "app", "leeway": "30s"}) as here:
+        good = {"iss": "me", "aud": ["app", "other"]}
+        assert await here.with_token(token(**good)) == (200, "")
+        assert await here.with_token(token(**good, exp=time.time() - 5)) == (200, "")
+        for claims in ({"iss": "me"}, {"aud": "app"}, good | {"iss": "you"}, good | {"aud": "x"}):
+            assert await here.with_token(token(**claims)) == (401, "unauthenticated")
+
+
+async def test_keys_at_a_url_rotate() -> None:
+    served: dict[str, Any] = {"keys": [], "asked": 0}
+
+    async def keys(_: web.Request) -> web.Response:
+        served["asked"] += 1
+        if served["keys"] is None:
+            return web.Response(status=500)
+        return web.json_response({"keys": served["keys"]})
+
+    def public(name: str, algorithm: str = "RS256") -> dict[str, Any]:
+        made = jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE[algorithm].public_key(), as_dict=True)
+        return made | {"kid": name, "use": "sig", "alg": "RS256"}
+
+    app = web.Application()
+    app.router.add_get("/keys", keys)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with site(auth={"jwks": f"http://127.0.0.1:{runner.addresses[0][1]}/keys"}) as here:
+            first = token(PRIVATE["RS256"], "RS256", {"kid": "a"})
+            second = token(PRIVATE["PS256"], "RS256", {"kid": "b"})
+            served["keys"] = None
+            assert await here.with_token(first) == (503, "keys_unavailable")
+            served["keys"] = [public("a")]
+            await asyncio.sleep(1.1)  # it does not ask at once again
+            assert await here.with_token(first) == (200, "")
+            assert served["asked"] == 2
+            assert await here.with_token(second) == (401, "unauthenticated")
+            served["keys"] = None
+            for _ in range(20):
+                assert await here.with_token(first) == (200, "")
+                assert await here.with_token(token(PRIVATE["PS256"], "RS256", {"kid": "z"})) == (
+                    401,
+                    "unauthenticated",
+                )
+            assert served["asked"] <= 3
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_connection_ends_with_its_token() -> None:
+    async with site() as here:
+        async with here.get(Authorization=f"Bearer {token(exp=time.time() + 1.5)}") as response:
+            got = await events(response)
+        assert got[0][0] == "initial"
+        assert (got[-1][0], got[-1][1]["code"]) == ("error", "token_expired")
+
+
+async def test_the_python_client_renews_its_token() -> None:
+    given = []
+
+    async def fresh() -> str:
+        given.append(token(exp=time.time() + 1.5))
+        return given[-1]
+
+    async with site() as here, Client("todo-app", here.url, token=fresh, max_delay=0.05) as client:
+        query = client.live_query("pg", "todos")
+        async with asyncio.timeout(20):
+            assert (await anext(query)).type == "initial"
+            waiting = asyncio.ensure_future(anext(query))
+            while len(given) < 3:
+                await asyncio.sleep(0.05)
+            await here.world.commit(("c", None, {"id": 1}))
+            assert (await waiting).doc == {"id": 1}
+        query.unsubscribe()
+
+
+async def test_tickets_are_good_once() -> None:
+    async with site() as here:
+        url = f"{here.url}{BASE}/ticket"
+        async with here.session.post(url) as response:
+            assert response.status == 401
+        async with here.session.post(url, headers={"Authorization": f"Bearer {token()}"}) as response:
+            body = await response.json()
+            assert (response.headers["Cache-Control"], body["expiresIn"]) == ("no-store", 30)
+        assert await here.status(params={"ticket": body["ticket"]}) == (200, "")
+        for ticket in (body["ticket"], "", "guess"):
+            assert await here.status(params={"ticket": ticket}) == (401, "unauthenticated")
+
+
+async def test_a_token_in_the_url_only_where_that_is_allowed() -> None:
+    async with site() as here:
+        assert await here.status(params={"token": token()}) == (401, "unauthenticated")
+    async with site(secret=SECRET, auth={"allowQueryToken": True}) as here:
+        assert await here.status(params={"token": token()}) == (200, "")
+
+
+async def test_cookies_are_taken_from_pages_of_ours_only() -> None:
+    async with site(secret=SECRET, auth={"cookie": "session"}) as here:
+        cookie = f"session={token()}"
+        own = here.url.replace("http", "https", 1)
+        for headers in ({}, {"Origin": ORIGIN}, {"Origin": own}, {"Sec_Fetch_Site": "same-origin"}):
+            assert await here.status(Cookie=cookie, **headers) == (200, ""), headers
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec_Fetch_Site": "cross-site"},
+        ):
+            assert await here.status(Cookie=cookie, **headers) == (403, "access_denied"), headers
+        async with here.get(Cookie=cookie, Origin=ORIGIN) as response:
+            assert response.headers["Access-Control-Allow-Credentials"] == "true"
+        assert await here.status(Cookie="session=nonsense") == (401, "unauthenticated")
+    async with site() as here:
+        assert await here.status(Cookie=f"session={token()}") == (401, "unauthenticated")
+
+
+async def test_nobody_sees_what_is_not_theirs() -> None:
+    """Two owners on equal queries, a row that changes hands, a delete, and a cursor that is passed on."""
+    async with site(OWNER) as here:
+        await here.world.commit(("c", None, {"id": 1, "owner": "u1"}), ("c", None, {"id": 2, "owner": "u2"}))
+        mine, theirs = token(exp=time.time() + 2), token(sub="u2", exp=time.time() + 2)
+        async with (
+            here.get(Authorization=f"Bearer {mine}") as first,
+            here.get(Authorization=f"Bearer {theirs}") as second,
+        ):
+            await asyncio.sleep(0.3)
+            one, two = {"id": 1, "owner": "u1"}, {"id": 1, "owner": "u2"}
+            await here.world.commit(("u", one, two))
+            await here.world.commit(("d", two, None))
+            seen, other = await events(first), await events(second)
+        initial = [data["docs"] for kind, data in seen if kind == "initial"]
+        assert initial == [[one]]
+        changes = [data["changes"] for kind, data in seen if kind == "diff"]
+        assert changes == [[{"type": "delete", "find": {"id": 1}}]]
+        assert [data["docs"] for kind, data in other if kind == "initial"] == [[{"id": 2, "owner": "u2"}]]
+        assert [data["changes"][0]["type"] for kind, data in other if kind == "diff"] == ["insert", "delete"]
+
+
+async def test_a_cursor_grants_nothing() -> None:
+    async with site(OWNER) as here:
+        await here.world.commit(("c", None, {"id": 1, "owner": "u1"}))
+        async with here.get(Authorization=f"Bearer {token()}") as response:
+            cursor = ""
+            async for raw in response.content:
+                if raw.startswith(b"id: "):
+                    cursor = raw.decode()[4:].strip()
+                    break
+        await here.world.commit(("u", {"id": 1, "owner": "u1"}, {"id": 1, "owner": "u1", "x": 1}))
+        stranger = token(sub="u3", exp=time.time() + 1.5)
+        async with here.get(Authorization=f"Bearer {stranger}", Last_Event_ID=cursor) as response:
+            got = await events(response)
+        assert [kind for kind, _ in got if kind != "progress"] == ["reset", "initial", "ready", "error"]
+        assert [data["docs"] for kind, data in got if kind == "initial"] == [[]]

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Hint: TypeAlias = Literal["boolean", "json", "uuid", "inet4", "inet6"]
+Hint: TypeAlias = Literal[
+    "boolean", "json", "uuid", "inet4", "inet6", "vector",
+    "digits1", "digits2", "digits3", "digits4", "digits5", "digits6",
+]  # fmt: skip
 """What a column is beyond what the binlog's table map tells: `tinyint(1)`, MariaDB's JSON (a LONGTEXT with
-`CHECK (json_valid(…))`), MariaDB's UUID, INET4 and INET6 (which travel as BINARY)."""
+`CHECK (json_valid(…))`), MariaDB's UUID, INET4, INET6 and VECTOR (which travel as binary strings), and the fraction
+digits of MariaDB's times in their old formats (mysql56_temporal_format=OFF)."""
 
 
 @dataclass(frozen=True, slots=True)

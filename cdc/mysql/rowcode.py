@@ -1,0 +1,308 @@
+"""Generates, per table map, the code that reads rows events straight into finished JSON. (pure)
+
+Format: mysql-server's libs/mysql/binlog/event/rows_event.h (Rows_event). The generated functions read a row without
+NULLs by whole runs of columns, any other column by column. A length is not checked before its bytes are cut: that they
+were too few shows at the end of the row, as the place then lies beyond the event's end.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from cdc.errors import ProtocolError
+from cdc.mysql import column_types as types
+from cdc.mysql import json_diff
+from cdc.mysql.forms import is_varying, row_types
+from cdc.mysql.readings import NAMES, Reading, reading_of
+from cdc.mysql.scalars import repaired
+from cdc.mysql.table import Hint
+from cdc.mysql.tablemap import TableMap
+from cdc.wire_text import RowTypes, indent, json_name, literal
+
+Kinds: TypeAlias = Mapping[str, str] | None
+Row: TypeAlias = tuple[str, str, Kinds]
+"""(key, row, kinds): JSON of the primary key's fields and of all columns, as wire text (see `cdc.wire_text`); what the
+event's `types` has, None where empty. Equal kinds of one table are mostly the same object, which never changes."""
+
+Update: TypeAlias = tuple[str, str, Kinds, str, str, Kinds]
+"""(key, row, kinds) before, then the same after."""
+
+Rows: TypeAlias = Callable[[bytes, int, int], list[Row] | None]
+Updates: TypeAlias = Callable[[bytes, int, int], list[Update] | None]
+
+_ERRORS: Final = (
+    ValueError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+    msgspec.DecodeError,
+)
+_PARTIAL_JSON: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RowCode:
+    """All take a rows event's body, where its count of columns stands (behind table id, flags and extra data), and its
+    end (before the checksum); they return all its rows, or None if its images do not have all columns
+    (binlog_row_image other than FULL). They raise ProtocolError for what cannot be read.
+
+    inserts, deletes: WRITE_ROWS, DELETE_ROWS. updates: UPDATE_ROWS. partial_updates: PARTIAL_UPDATE_ROWS (39), whose
+    JSON diffs are applied.
+    """
+
+    inserts: Rows
+    deletes: Rows
+    updates: Updates
+    partial_updates: Updates
+
+
+def compile_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowCode:
+    """hints: by column name. Raises ProtocolError for a table map without names or primary key, or with a column that
+    cannot be read."""
+    where = f"{table.schema}.{table.table}"
+    if not table.named:
+        raise ProtocolError(f"{where}: its table map has no names (binlog_row_metadata=MINIMAL)")
+    if not table.key:
+        raise ProtocolError(f"{where}: its table map has no primary key")
+    names = [column.name or "" for column in table.columns]
+    readings = []
+    for i, column in enumerate(table.columns):
+        try:
+            readings.append(reading_of(column, hints.get(names[i]), i))
+        except (LookupError, ValueError) as error:
+            raise ProtocolError(f"{where}: its column {names[i]} cannot be read: {error}") from error
+    code = _Code(table, names, readings)
+    lines = code.lines()
+    namespace = code.namespace()
+    exec("\n".join(lines), namespace)
+    rows: Rows = _guarded(namespace["rows"], where)
+    return RowCode(
+        rows,
+        rows,
+        _guarded(namespace["updates"], where),
+        _guarded(namespace["partial_updates"], where),
+    )
+
+
+def _guarded(function: Callable[[bytes, int, int], Any], where: str) -> Callable[[bytes, int, int], Any]:
+    def guarded(body: bytes, at: int, end: int) -> Any:
+        try:
+            return function(body, at, end)
+        except _ERRORS as error:
+            raise ProtocolError(
+                f"{where}: a rows event of {end - at} bytes cannot be read: {error}"
+            ) from error
+
+    return guarded
+
+
+class _Code:
+    """The source of the functions for one table."""
+
+    def __init__(self, table: TableMap, names: list[str], readings: list[Reading]) -> None:
+        self._table = table
+        self._json_names = [json_name(name) for name in names]
+        self._readings = readings
+        self._count = len(readings)
+        self._null_bytes = (self._count + 7) // 8
+        self._all = (1 << self._count) - 1
+        self._nullable = sum(1 << i for i, column in enumerate(table.columns) if column.nullable)
+        self._structs: dict[str, Any] = {}
+        self._documents = [i for i, column in enumerate(table.columns) if column.type == types.JSON]
+        self._varying = any(is_varying(reading.form) for reading in readings)
+        self._types: RowTypes = row_types(
+            (name, reading.form) for name, reading in zip(names, readings, strict=True)
+        )
+
+    def namespace(self) -> dict[str, Any]:
+        namespace: dict[str, Any] = {
+            **NAMES,
+            **self._structs,
+            "apply": json_diff.apply,
+            "begin": self._begin,
+            "overrun": _overrun,
+            "packed": _packed,
+            "repaired": repaired,
+            "types": self._types,
+            "constant": self._types[0],
+        }
+        for reading in self._readings:
+            namespace |= reading.names or {}
+        return namespace
+
+    def lines(self) -> list[str]:
+        start = ['text = str(body, "latin-1")', "found = []", "add = found.append", "while at < end:"]
+        lines = [
+            "def rows(body, at, end):",
+            "    at = begin(body, at, 1)",
+            "    if not at:",
+            "        return None",
+            *indent(1, start),
+            *indent(2, [*self._image(), *self._finish(""), "add((key, doc, kinds))"]),
+            "    return found",
+        ]
+        for name, partial in (("updates", False), ("partial_updates", True)):
+            lines += [
+                f"def {name}(body, at, end):",
+                "    at = begin(body, at, 2)",
+                "    if not at:",
+                "        return None",
+                *indent(1, start),
+                *indent(2, [*self._image(), *self._finish("old_"), *(self._kept() if partial else [])]),
+                *indent(2, self._image(partial=True) if partial else self._image()),
+                *indent(2, [*self._finish(""), "add((old_key, old_doc, old_kinds, key, doc, kinds))"]),
+                "    return found",
+            ]
+        return lines
+
+    def _image(self, *, partial: bool = False) -> list[str]:
+        """Statements that read one image at `at`, column i as JSON into the local `new`i.
+
+        partial: documents may be diffs to those of the image before, `before`i.
+        """
+        size = self._null_bytes
+        everything = range(self._count)
+        nulls = "body[at]" if size == 1 else f'from_bytes(body[at:at + {size}], "little")'
+        lines = ["marked = 0"] if self._varying else []
+        if partial:
+            lines += self._options()
+        return [
+            *lines,
+            f"nulls = {nulls} & {self._all}",
+            f"at += {size}",
+            "if not nulls:",
+            *indent(1, self._columns(everything, partial)),
+            "else:",
+            *indent(1, self._columns_with_nulls(partial)),
+            "if at > end:",
+            "    raise overrun(at, end)",
+        ]
+
+    def _options(self) -> list[str]:
+        """Statements that read, into the bits of `partial`, which documents are diffs."""
+        size = (len(self._documents) + 7) // 8
+        return [
+            "options, at = packed(body, at)",
+            "partial = 0",
+            f"if options & {_PARTIAL_JSON}:",
+            f'    partial = from_bytes(body[at:at + {size}], "little")',
+            f"    at += {size}",
+        ]
+
+    def _kept(self) -> list[str]:
+        return [f"before{i} = new{i}" for i in self._documents]
+
+    def _columns_with_nulls(self, partial: bool) -> list[str]:
+        lines = []
+        required = self._all & ~self._nullable
+        if required:
+            lines += [
+                f"if nulls & {required}:",
+                '    raise ValueError("NULL in a column that is NOT NULL")',
+            ]
+        run: list[int] = []
+        for i in range(self._count):
+            if self._nullable >> i & 1:
+                lines += [
+                    *self._columns(run, partial),
+                    f"if nulls & {1 << i}:",
+                    f'    new{i} = "null"',
+                    "else:",
+                    *indent(1, self._columns([i], partial)),
+                ]
+                run = []
+            else:
+                run.append(i)
+        return [*lines, *self._columns(run, partial)]
+
+    def _columns(self, columns: Sequence[int], partial: bool) -> list[str]:
+        """Statements that read these columns, none of which is NULL: as much at once as has a fixed place."""
+        lines: list[str] = []
+        run: list[int] = []
+        for i in columns:
+            run.append(i)
+            if self._readings[i].size or i == columns[-1]:
+                lines += self._run(run, partial)
+                run = []
+        return lines
+
+    def _run(self, run: list[int], partial: bool) -> list[str]:
+        """Columns of fixed size, the last of which may end in one of any size."""
+        readings = [self._readings[i] for i in run]
+        formats = [code for reading in readings for _, code in reading.fixed]
+        targets = [target for reading in readings for target, _ in reading.fixed]
+        if formats == ["B"]:
+            lines = [f"{targets[0]} = body[at]", "at += 1"]
+        else:
+            lines = [
+                f"[{', '.join(targets)}] = {self._struct(''.join(formats))}(body, at)",
+                f"at += {sum(reading.width for reading in readings)}",
+            ]
+        last = readings[-1]
+        for reading in readings[:-1]:
+            lines += reading.convert
+        if not last.size:
+            return [*lines, *last.convert]
+        convert: list[str] = list(last.convert)
+        if partial and run[-1] in self._documents:
+            bit = 1 << self._documents.index(run[-1])
+            diff = f"new{run[-1]} = apply(before{run[-1]}, body[at:stop])"
+            convert = [f"if partial & {bit}:", f"    {diff}", "else:", *indent(1, convert)]
+        return [*lines, f"stop = at + ({last.size})", *convert, "at = stop"]
+
+    def _struct(self, formats: str) -> str:
+        name = f"read_{formats}"
+        self._structs[name] = struct.Struct("<" + formats).unpack_from
+        return name
+
+    def _finish(self, prefix: str) -> list[str]:
+        """Statements that make key, doc and kinds (their names begin with `prefix`) of an image."""
+        doc = self._object(range(self._count))
+        key = self._object(self._table.key)
+        return [
+            f'{prefix}doc = f"{doc}"',
+            f'{prefix}key = f"{key}"',
+            f"if not {prefix}doc.isascii():",
+            f"    {prefix}doc = repaired({prefix}doc)",
+            f"    {prefix}key = repaired({prefix}key)",
+            f"{prefix}kinds = {'types[marked]' if self._varying else 'constant'}",
+        ]
+
+    def _object(self, places: Iterable[int]) -> str:
+        """The inside of an f-string: these columns as a JSON object."""
+        fields = (f"{literal(self._json_names[i])}:{{new{i}}}" for i in places)
+        return f"{{{{{','.join(fields)}}}}}"
+
+    def _begin(self, body: bytes, at: int, images: int) -> int:
+        """Where the rows begin; 0 if the images do not have all columns."""
+        count, at = _packed(body, at)
+        if count != self._count:
+            raise ValueError(f"it has {count} columns, its table map {self._count}")
+        complete = True
+        for _ in range(images):
+            bits = body[at : at + self._null_bytes]
+            at += self._null_bytes
+            complete &= int.from_bytes(bits, "little") & self._all == self._all
+        return at if complete else 0
+
+
+def _packed(body: bytes, at: int) -> tuple[int, int]:
+    """A length-encoded integer, and where it ends."""
+    first = body[at]
+    at += 1
+    if first < 251:
+        return first, at
+    size = {252: 2, 253: 3, 254: 8}[first]
+    return int.from_bytes(body[at : at + size], "little"), at + size
+
+
+def _overrun(at: int, end: int) -> ValueError:
+    return ValueError(f"a row ends {at - end} bytes behind the event")

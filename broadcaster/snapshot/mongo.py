@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
 from broadcaster.errors import RequestError
@@ -14,12 +16,14 @@ from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.mongo_query import push_down
 from broadcaster.snapshot.reader import Snapshot
-from cdc.codec import encode_key
-from cdc.mongo.connect import Client, connect, database_of, force_progress, reason
+from cdc.mongo.connect import Client, connect, force_progress, reason
 from cdc.mongo.decode import order_of
 from cdc.mongo.setup import epoch_of
 from cdc.mongo.target import Target
-from cdc.mongo.values import OPTIONS, encode_row
+from cdc.mongo.values import encode_document
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.command_cursor import AsyncCommandCursor
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ _CHANGED: Final = frozenset(
     {239, 246}
 )  # SnapshotTooOld, SnapshotUnavailable: worth another try at a newer time
 _KEY: Final = ("_id",)
+_RAW: Final = CodecOptions(document_class=RawBSONDocument)
 
 
 class MongoReader:
@@ -47,7 +52,7 @@ class MongoReader:
             client = self._connected()
             epoch = await epoch_of(client)
             time = await self._now(client)
-            cursor = await database_of(client, self._target).cursor_command(
+            found = await client[self._target.database].cursor_command(
                 "find",
                 query.collection,
                 filter=push_down(query.node),
@@ -55,15 +60,16 @@ class MongoReader:
                 batchSize=_FETCH_ROWS,
                 readConcern={"level": "snapshot", "atClusterTime": time},
                 maxTimeMS=_LONGEST_MS,
-                codec_options=OPTIONS,
+                codec_options=_RAW,
             )
+            cursor = cast("AsyncCommandCursor[RawBSONDocument]", found)  # pymongo's types forget the options
             rows: dict[bytes, bytes] = {}
             size = 0
             try:
                 async for doc in cursor:
-                    row = encode_row(doc)
+                    row = encode_document(bytes(doc.raw))
                     if query.test(decode_row(row.json), row.types):
-                        rows[encode_key({"_id": row.id})] = row.json
+                        rows[row.key] = row.json
                         size += len(row.json)
                         check_size(len(rows), size, max_rows, max_bytes)
             finally:

@@ -6,14 +6,19 @@ Only the next event tells where a transaction of several documents ends, or the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final
 
-from cdc.codec import encode_event
+import msgspec
+
 from cdc.event import Batch, Position, Record
+from cdc.mongo.convert import utf8, wire_text
 from cdc.mongo.decode import Change, RowChange, token_order
 
 BATCH_BYTES: Final = 1 << 20
 PROGRESS_MS: Final = 100
+_LAST: Final = ',"last":true'
 
 _Row = tuple[RowChange, int, int]  # with its number in the transaction and among its collection's, from 1
 
@@ -27,10 +32,12 @@ class Assembler:
     """
 
     def __init__(
-        self, source: dict[str, Any], after: Position, *, begin: bool, sharded: bool, now_ms: int
+        self, source: Mapping[str, Any], after: Position, *, begin: bool, sharded: bool, now_ms: int
     ) -> None:
         self.pending = 0
-        self._source = source
+        block = wire_text(msgspec.json.encode(source).decode()).removesuffix("}")
+        self._source = f'"source":{block},"ts_ms":'
+        self._names: dict[str, str] = {}
         self._epoch = after.epoch
         self._sharded = sharded
         self._told = self._seen = after
@@ -135,25 +142,22 @@ class Assembler:
 
     def _encode(self, row: _Row, change: Change, now_ms: int, *, last: bool = False) -> Record:
         what, total_order, collection_order = row
-        source = {
-            **self._source,
-            "ts_ms": change.ts_ms,
-            "collection": what.collection,
-            "txId": str(change.order),
-            "ord": change.order & 0xFFFFFFFF,
-        }
-        value = encode_event(
-            op=what.op,
-            before=what.before,
-            after=what.after,
-            source=source,
-            ts_ms=now_ms,
-            total_order=total_order,
-            collection_order=collection_order,
-            last=last,
-            types=what.types,
+        order = change.order
+        types = f',"types":{what.types}' if what.types else ""
+        event = (
+            f'{{"before":{what.before or "null"},"after":{what.after or "null"},{self._source}{change.ts_ms},'
+            f'"collection":{self._name(what.collection)},"txId":"{order}","ord":{order & 0xFFFFFFFF}}},'
+            f'"op":"{what.op.value}","ts_ms":{now_ms},"transaction":{{"id":"{order}","total_order":{total_order},'
+            f'"data_collection_order":{collection_order}{_LAST if last else ""}}}{types}}}'
         )
-        return what.collection, what.key, value
+        return what.collection, utf8(what.key), utf8(event)
+
+    def _name(self, collection: str) -> str:
+        """The collection's name in JSON, as wire text."""
+        name = self._names.get(collection)
+        if name is None:
+            name = self._names[collection] = encode_basestring(wire_text(collection))
+        return name
 
     def _grow(self, record: Record) -> None:
         size = len(record[2] or b"")

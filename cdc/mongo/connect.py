@@ -6,7 +6,6 @@ import re
 from typing import Any, Final, TypeAlias
 
 from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConfigurationError,
     InvalidURI,
@@ -17,7 +16,6 @@ from pymongo.errors import (
 
 from cdc.errors import ConfigError, LivetailError, PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.mongo.target import Target, shell
-from cdc.mongo.values import OPTIONS
 
 Client: TypeAlias = AsyncMongoClient[dict[str, Any]]
 
@@ -60,11 +58,6 @@ def connect(conn: str) -> Client:
             "`conn` is not a MongoDB connection string; write mongodb://user:password@host:27017/database?replicaSet=rs0"
         ) from None
     return client
-
-
-def database_of(client: Client, target: Target) -> AsyncDatabase[dict[str, Any]]:
-    """The target's database, its documents decoded as `cdc.mongo.values` wants them."""
-    return client.get_database(target.database, codec_options=OPTIONS)
 
 
 def reason(error: PyMongoError) -> str:

@@ -5,29 +5,42 @@ https://www.mongodb.com/docs/manual/reference/change-events/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from bson.timestamp import Timestamp
 
-from cdc.codec import encode_key
 from cdc.errors import ProtocolError
 from cdc.event import Op, Reset
-from cdc.mongo.values import Types, encode_row, plain_id, same_reading
+from cdc.mongo.convert import MALFORMED, utf8
+from cdc.mongo.reply import DOCUMENT, INT64, STRING, Fields, fields, fields_until, place, string, token_at
+from cdc.mongo.shapes import Shapes
+from cdc.mongo.values import same_reading, types_json, value
 
 _OPS: Final = {"insert": Op.CREATE, "update": Op.UPDATE, "replace": Op.UPDATE, "delete": Op.DELETE}
 _TOKEN_TIMESTAMP: Final = 0x82  # KeyString's type byte of what every resume token begins with
+_DATE: Final = "\x09"
+_TIMESTAMP: Final = "\x11"
+_NULL: Final = "\x0a"
+_BEGIN: Final = Struct("<I5sI7sI")
+_OPERATION: Final = Struct("<17sI")
+_TIMES: Final = Struct("<14sQ10sq")
+_uint32: Final = Struct("<I").unpack_from
+_uint64: Final = Struct("<Q").unpack_from
+_int64: Final = Struct("<q").unpack_from
 
 
 class RowChange(NamedTuple):
-    """One document's change; `before` and `after` are JSON."""
+    """One document's change; `key`, `before`, `after` and `types` (empty if there are none) are JSON as wire text (see
+    `cdc.mongo.values`)."""
 
     collection: str
     op: Op
-    key: bytes
-    before: bytes | None
-    after: bytes | None
-    types: Types
+    key: str
+    before: str | None
+    after: str | None
+    types: str
 
 
 class Change(NamedTuple):
@@ -52,23 +65,17 @@ def order_of(time: Timestamp) -> int:
     return int(time.time << 32 | time.inc)
 
 
-def token_of(resume_token: Mapping[str, Any]) -> str:
-    """The text of a resume token: its `_data`; behind a dot its `_typeBits`, in hex, where it has any (they tell which
-    type a number in the `_id` has; without them the server does not find the event of a large one again)."""
-    token, bits = resume_token.get("_data"), resume_token.get("_typeBits", b"")
-    if not isinstance(token, str) or not isinstance(bits, bytes):
-        raise ProtocolError("a resume token is not of the form that MongoDB 6.0 and later have")
-    return f"{token}.{bits.hex()}" if bits else token
-
-
 def resume_token_of(token: str) -> dict[str, Any]:
-    """The resume token whose text this is."""
+    """The resume token whose text this is (see `cdc.mongo.reply.token_at`)."""
     data, _, bits = token.partition(".")
     return {"_data": data, "_typeBits": bytes.fromhex(bits)} if bits else {"_data": data}
 
 
 def token_order(token: str) -> int:
-    """The cluster time in a resume token: a byte that says timestamp, then seconds and increment, in hex."""
+    """The cluster time in a resume token: a byte that says timestamp, then seconds and increment, in hex.
+
+    Raises ProtocolError for a token that is not of the form that MongoDB 6.0 and later have.
+    """
     try:
         head = bytes.fromhex(token[:18])
     except ValueError:
@@ -78,72 +85,128 @@ def token_order(token: str) -> int:
     return int.from_bytes(head[1:])
 
 
-def decode(event: Mapping[str, Any], collections: frozenset[str]) -> Change:
-    """Decode one event; what other collections do is a Change without rows and resets.
+class Decoder:
+    """Decodes the events of one database, of which `collections` are wanted."""
 
-    Raises ProtocolError for an event of another shape than MongoDB documents.
-    """
-    try:
-        return _decode(event, collections)
-    except (KeyError, TypeError, AttributeError) as error:
-        kind = event.get("operationType")
-        raise ProtocolError(f"a change stream event ({kind!r}) is not as documented: {error!r}") from error
+    def __init__(self, collections: Iterable[str]) -> None:
+        self._shapes = {collection: Shapes() for collection in collections}
+        self._namespaces: dict[str, str] = {}
+
+    def decode(self, raw: bytes, text: str, at: int) -> Change:
+        """Decode the event that begins at `at`; what other collections do is a Change without rows and resets.
+
+        Raises ProtocolError for an event of another shape than MongoDB documents.
+        """
+        kind = "?"
+        try:
+            token, kind, order, ts_ms, found = _head(raw, text, at)
+            transaction = None
+            if "txnNumber" in found:
+                session = fields(raw, text, place(found, "lsid", DOCUMENT))["id"][1]
+                number = _int64(raw, place(found, "txnNumber", INT64))[0]
+                transaction = (order, raw[session + 5 : session + 21], number)  # a binary of 16 bytes
+            op = _OPS.get(kind)
+            if op is None:
+                return Change(token, order, ts_ms, transaction, (), self._resets(raw, text, found, kind))
+            collection = self._collection(raw, text, found, "ns")
+            if collection not in self._shapes:
+                return Change(token, order, ts_ms, transaction)
+            row, missing = self._row(raw, text, found, collection, op)
+            return Change(token, order, ts_ms, transaction, (row,), (), missing)
+        except MALFORMED as error:
+            raise ProtocolError(
+                f"a change stream event ({kind!r}) is not as documented: {error!r}"
+            ) from error
+        except RecursionError as error:
+            raise ProtocolError(
+                f"a change stream event ({kind!r}) has a document nested too deeply"
+            ) from error
+
+    def _row(self, raw: bytes, text: str, found: Fields, collection: str, op: Op) -> tuple[RowChange, bool]:
+        """The change, and whether an image is missing that the collection should have.
+
+        An image alone says too little to tell what the change did to a result: without the new one the old one is left
+        out too, and so it is where no one set of kinds tells how to read both.
+        """
+        row = self._shapes[collection].row
+        key = _key(raw, text, place(found, "documentKey", DOCUMENT))
+        if op is Op.CREATE:
+            after = row(raw, text, place(found, "fullDocument", DOCUMENT))
+            return RowChange(collection, op, key, None, after.json, types_json(after.types)), False
+        old = _image(found, "fullDocumentBeforeChange")
+        before = None if old is None else row(raw, text, old)
+        if op is Op.DELETE:
+            if before is None:
+                return RowChange(collection, op, key, None, None, ""), True
+            return RowChange(collection, op, key, before.json, None, types_json(before.types)), False
+        new = _image(found, "fullDocument")
+        if new is None:
+            return RowChange(collection, op, key, None, None, ""), True
+        after = row(raw, text, new)
+        if before is None or not same_reading(before, after):
+            return RowChange(collection, op, key, None, after.json, types_json(after.types)), before is None
+        types = before.types if before.types == after.types else {**before.types, **after.types}
+        return RowChange(collection, op, key, before.json, after.json, types_json(types)), False
+
+    def _collection(self, raw: bytes, text: str, found: Fields, name: str) -> str:
+        """The collection of the namespace in this field."""
+        at = place(found, name, DOCUMENT)
+        namespace = text[at : at + _uint32(raw, at)[0]]
+        known = self._namespaces.get(namespace)
+        if known is None:
+            coll = string(raw, text, place(fields(raw, text, at), "coll", STRING))
+            known = self._namespaces[namespace] = utf8(coll).decode()
+        return known
+
+    def _resets(self, raw: bytes, text: str, found: Fields, kind: str) -> tuple[Reset, ...]:
+        if kind == "invalidate":  # always behind the event that tells why
+            return ()
+        if kind == "dropDatabase":
+            return tuple(Reset(collection, "database_dropped") for collection in sorted(self._shapes))
+        if kind == "drop":
+            touched, why = {self._collection(raw, text, found, "ns")}, "collection_dropped"
+        elif kind == "rename":
+            touched = {self._collection(raw, text, found, name) for name in ("ns", "to")}
+            why = "collection_renamed"
+        else:
+            raise ProtocolError(f"a change stream event of type {kind!r} is not known; report this")
+        return tuple(Reset(collection, why) for collection in sorted(touched & self._shapes.keys()))
 
 
-def _decode(event: Mapping[str, Any], collections: frozenset[str]) -> Change:
-    kind = event["operationType"]
-    time: Timestamp = event["clusterTime"]
-    order = order_of(time)
-    wall = event.get("wallTime")
-    ts_ms = int(wall) if wall is not None else time.time * 1000
-    token = token_of(event["_id"])
-    transaction = None
-    if "txnNumber" in event:
-        transaction = (order, bytes(event["lsid"]["id"]), int(event["txnNumber"]))
-    op = _OPS.get(kind)
-    if op is None:
-        return Change(token, order, ts_ms, transaction, resets=_resets(kind, event, collections))
-    collection = event["ns"]["coll"]
-    if collection not in collections:
-        return Change(token, order, ts_ms, transaction)
-    row, missing = _row(collection, op, event)
-    return Change(token, order, ts_ms, transaction, (row,), images_missing=missing)
+def _head(raw: bytes, text: str, at: int) -> tuple[str, str, int, int, Fields]:
+    """An event's token, its operation type, its cluster time, when it was (Unix ms), and its fields; without those
+    told already, where the event begins as they do."""
+    size, id_, _, data, length = _BEGIN.unpack_from(raw, at)
+    if id_ == b"\x03_id\0" and data == b"\x02_data\0":
+        begin = at + _BEGIN.size
+        end = begin + length - 1
+        token = text[begin:end]
+        literal, length = _OPERATION.unpack_from(raw, end)
+        if literal == b"\0\0\x02operationType\0":
+            begin = end + _OPERATION.size
+            end = begin + length - 1
+            literal, order, wall, ts_ms = _TIMES.unpack_from(raw, end)
+            if literal == b"\0\x11clusterTime\0" and wall == b"\x09wallTime\0":
+                found = fields_until(raw, text, end + _TIMES.size, at + size - 1)
+                return token, text[begin:end], order, ts_ms, found
+    found = fields(raw, text, at)
+    order = _uint64(raw, place(found, "clusterTime", _TIMESTAMP))[0]
+    ts_ms = _int64(raw, place(found, "wallTime", _DATE))[0] if "wallTime" in found else (order >> 32) * 1000
+    token = token_at(raw, text, place(found, "_id", DOCUMENT))
+    return token, string(raw, text, place(found, "operationType", STRING)), order, ts_ms, found
 
 
-def _row(collection: str, op: Op, event: Mapping[str, Any]) -> tuple[RowChange, bool]:
-    """The change, and whether an image is missing that the collection should have.
-
-    An image alone says too little to tell what the change did to a result: without the new one the old one is left out
-    too, and so it is where no one set of kinds tells how to read both.
-    """
-    key = encode_key({"_id": plain_id(event["documentKey"]["_id"])})
-    old, new = event.get("fullDocumentBeforeChange"), event.get("fullDocument")
-    if op is Op.CREATE:
-        after = encode_row(new or {})
-        return RowChange(collection, op, key, None, after.json, after.types), False
-    before = None if old is None else encode_row(old)
-    if op is Op.DELETE:
-        types = {} if before is None else before.types
-        return RowChange(collection, op, key, before and before.json, None, types), before is None
-    if new is None:
-        return RowChange(collection, op, key, None, None, {}), True
-    after = encode_row(new)
-    if before is None or old is None:
-        return RowChange(collection, op, key, None, after.json, after.types), True
-    if not same_reading(old, before.types, new, after.types):
-        return RowChange(collection, op, key, None, after.json, after.types), False
-    return RowChange(collection, op, key, before.json, after.json, {**before.types, **after.types}), False
-
-
-def _resets(kind: str, event: Mapping[str, Any], collections: frozenset[str]) -> tuple[Reset, ...]:
-    if kind == "invalidate":  # always behind the event that tells why
-        return ()
-    if kind == "dropDatabase":
-        return tuple(Reset(collection, "database_dropped") for collection in sorted(collections))
-    if kind == "drop":
-        touched, why = {event["ns"]["coll"]}, "collection_dropped"
-    elif kind == "rename":
-        touched, why = {event["ns"]["coll"], event["to"]["coll"]}, "collection_renamed"
+def _key(raw: bytes, text: str, at: int) -> str:
+    """The JSON of the key in the document key that begins at `at`, where a shard key may come with it."""
+    if text.startswith("_id\0", at + 5):
+        kind, at = text[at + 4], at + 9
     else:
-        raise ProtocolError(f"a change stream event of type {kind!r} is not known; report this")
-    return tuple(Reset(collection, why) for collection in sorted(touched & collections))
+        kind, at = fields(raw, text, at)["_id"]
+    return f'{{"_id":{value(raw, text, kind, at)}}}'
+
+
+def _image(found: Fields, name: str) -> int | None:
+    """Where the image begins; None if the server has none."""
+    if name not in found or found[name][0] == _NULL:
+        return None
+    return place(found, name, DOCUMENT)

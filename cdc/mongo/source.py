@@ -14,8 +14,9 @@ from cdc.event import Batch, Position
 from cdc.mongo import setup
 from cdc.mongo.assemble import Assembler
 from cdc.mongo.connect import Client, connect, describe, explain, reason
-from cdc.mongo.decode import token_of, token_order
-from cdc.mongo.stream import MongoStream, now_ms, watch
+from cdc.mongo.cursor import Cursor
+from cdc.mongo.decode import token_order
+from cdc.mongo.stream import MongoStream, now_ms
 from cdc.mongo.target import Target
 from cdc.requirement import Requirement
 
@@ -56,11 +57,11 @@ class MongoSource:
                 f"{target.alias} ({describe(target.conn)}): is another replica set or cluster ({outcome.epoch}) than "
                 f"the one that was tailed ({after.epoch}); to begin anew, start the tailer once with --reset-position"
             )
-        watching = await watch(client, target, None if after is None else after.state["token"])
+        cursor = Cursor(client, target)
+        reply = await cursor.open(None if after is None else after.state["token"])
         begin = after is None
         if after is None:
-            token = token_of(watching.resume_token or {})
-            after = Position(outcome.epoch, token_order(token), {"token": token})
+            after = Position(outcome.epoch, token_order(reply.token), {"token": reply.token})
         source = {
             "version": VERSION,
             "connector": "mongodb",
@@ -70,7 +71,7 @@ class MongoSource:
         }
         assembler = Assembler(source, after, begin=begin, sharded=outcome.facts.sharded, now_ms=now_ms())
         look = asyncio.Event()
-        stream = MongoStream(client, target, watching, assembler, look.set)
+        stream = MongoStream(client, target, cursor, assembler, look.set)
         return Following(stream, asyncio.create_task(self._look_after(client, stream, look)))
 
     async def _look_after(self, client: Client, stream: MongoStream, look: asyncio.Event) -> None:

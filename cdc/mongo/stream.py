@@ -1,7 +1,6 @@
-"""Follows a database's change stream.
+"""Follows a database's change stream: the next batch is on its way while this one is decoded.
 
-A pending `try_next` is never cancelled but at the very end: that closes the stream without a word. Where nothing
-happens it returns after `AWAIT_MS`, and with it the place up to which nothing happened.
+Where nothing happens a poll returns after `AWAIT_MS`, and with it the place up to which nothing happened.
 """
 
 from __future__ import annotations
@@ -9,49 +8,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.errors import PyMongoError
 
-from cdc.errors import LivetailError, ProtocolError
+from cdc.errors import LivetailError
 from cdc.event import Batch, Position
 from cdc.mongo.assemble import Assembler
-from cdc.mongo.connect import Client, database_of, explain, force_progress
-from cdc.mongo.decode import decode, resume_token_of, token_of
+from cdc.mongo.connect import Client, explain, force_progress
+from cdc.mongo.cursor import Cursor
+from cdc.mongo.decode import Decoder
+from cdc.mongo.reply import Reply
 from cdc.mongo.target import Target
 
 AWAIT_MS: Final = 50
-MAX_PENDING: Final = 8 << 20  # bytes not taken beyond which reading stops
-_BATCH_EVENTS: Final = 1_000
+MAX_PENDING: Final = (
+    8 << 20
+)  # bytes not taken beyond which reading stops; one batch, 16 MiB at most, is on its way then
+_BUSY_MS: Final = (
+    1  # behind events: whether a transaction ends there is told by what follows, or that nothing does
+)
 _EVENTS_PER_TURN: Final = 64  # about 1 ms of decoding, then the loop gets its turn
 _CLOSE_S: Final = 0.3
 
-Watching: TypeAlias = AsyncDatabaseChangeStream[dict[str, Any]]
-
-
-async def watch(client: Client, target: Target, token: str | None) -> Watching:
-    """Open the change stream behind `token`, or now. Raises PyMongoError.
-
-    What the server's own filter passes are events of the live collections and those that end a collection's life.
-    """
-    names = {"$in": list(target.collections)}
-    ends = {"$in": ["dropDatabase", "invalidate"]}
-    match = {"$or": [{"ns.coll": names}, {"to.coll": names}, {"operationType": ends}]}
-    return await database_of(client, target).watch(
-        [{"$match": match}],
-        full_document="whenAvailable",
-        full_document_before_change="whenAvailable",
-        start_after=None
-        if token is None
-        else resume_token_of(token),  # unlike resumeAfter it gets past an invalidate
-        max_await_time_ms=AWAIT_MS,
-        batch_size=_BATCH_EVENTS,
-    )
-
 
 class MongoStream:
-    """A `cdc.tailer.Stream` on an open change stream; it closes `client` too.
+    """A `cdc.tailer.Stream` on an open cursor; it closes `client` too.
 
     images_missing: called when an event shows that a collection keeps no images.
     """
@@ -60,16 +42,16 @@ class MongoStream:
         self,
         client: Client,
         target: Target,
-        watching: Watching,
+        cursor: Cursor,
         assembler: Assembler,
         images_missing: Callable[[], None],
     ) -> None:
         self._client = client
         self._target = target
-        self._watching = watching
+        self._cursor = cursor
         self._assembler = assembler
         self._images_missing = images_missing
-        self._collections = frozenset(target.collections)
+        self._decoder = Decoder(target.collections)
         self._failure: LivetailError | None = None
         self._closing = False
         self._changed = asyncio.Event()
@@ -104,7 +86,7 @@ class MongoStream:
         await asyncio.wait([self._reading], timeout=_CLOSE_S)
         self._reading.cancel()
         await asyncio.wait([self._reading], timeout=_CLOSE_S)
-        await self._within(self._watching.close())
+        await self._within(self._cursor.close())
         await self._within(self._client.close())
 
     async def _within(self, work: Awaitable[None]) -> None:
@@ -124,35 +106,48 @@ class MongoStream:
             self.fail(error)
 
     async def _follow(self) -> None:
-        count = 0
-        while not self._closing:
-            if self._assembler.pending > MAX_PENDING:
+        coming = self._ahead(AWAIT_MS)
+        try:
+            while not self._closing:
+                reply = await coming
+                if reply.cursor:
+                    coming = self._ahead(_BUSY_MS if reply.events else AWAIT_MS)
+                await self._add(reply)
+                if not reply.cursor:  # the database was dropped
+                    await self._cursor.close()
+                    self._cursor = Cursor(self._client, self._target)
+                    await self._cursor.open(reply.token)
+                    coming = self._ahead(AWAIT_MS)
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
+
+    def _ahead(self, await_ms: int) -> asyncio.Task[Reply]:
+        """The next batch, asked for now; its failure is for whoever awaits it."""
+        coming = asyncio.create_task(self._cursor.more(await_ms))
+        coming.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return coming
+
+    async def _add(self, reply: Reply) -> None:
+        """Decode a batch, in small portions: the loop has other work."""
+        assembler, decode = self._assembler, self._decoder.decode
+        for first in range(0, len(reply.events), _EVENTS_PER_TURN):
+            while assembler.pending > MAX_PENDING and not self._closing:
                 self._room.clear()
                 await self._room.wait()
-                continue
-            event = await self._watching.try_next()
-            if event is None:
-                await self._idle()
-            else:
-                change = decode(event, self._collections)
-                self._assembler.add(change, now_ms())
+            now = now_ms()
+            for at in reply.events[first : first + _EVENTS_PER_TURN]:
+                change = decode(reply.raw, reply.text, at)
+                assembler.add(change, now)
                 if change.images_missing:
                     self._images_missing()
-                count += 1
-                if count % _EVENTS_PER_TURN == 0:
-                    await asyncio.sleep(0)
             self._changed.set()
-
-    async def _idle(self) -> None:
-        token = self._watching.resume_token
-        if token is None:
-            raise ProtocolError(f"{self._target.alias}: the change stream has no resume token")
-        self._assembler.idle(token_of(token), now_ms())
-        if not self._watching.alive:  # the database was dropped
-            await self._watching.close()
-            self._watching = await watch(self._client, self._target, token_of(token))
-        elif self._assembler.in_transaction:
-            await force_progress(self._client, self._target)
+            await asyncio.sleep(0)
+        if not reply.events:
+            assembler.idle(reply.token, now_ms())
+            self._changed.set()
+            if assembler.in_transaction:
+                await force_progress(self._client, self._target)
 
 
 def now_ms() -> int:

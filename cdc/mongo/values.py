@@ -1,7 +1,6 @@
-"""BSON documents as JSON, with the kinds that JSON cannot tell. (pure)
+"""BSON documents as JSON text, with the kinds that JSON cannot tell. (pure)
 
-Documents come from pymongo, decoded with `OPTIONS`. The stream and the snapshots convert here, so that a value looks
-the same in both.
+The stream and the snapshots convert here, straight from BSON, so that a value looks the same in both.
 
 | BSON | JSON | kind |
 |---|---|---|
@@ -12,96 +11,112 @@ the same in both.
 | Decimal128 | string | `decimal` |
 | date | ISO 8601 in UTC with `Z`, milliseconds where there are any, ` BC` before year 1 | `timestamptz` |
 | binary | base64; of subtype 4 a UUID | `bytes`, `uuid` |
-| regex, timestamp, code, MinKey, MaxKey, DBRef | documents as in Extended JSON: `{"$timestamp": {"t": 1, "i": 2}}` | |
+| regex, timestamp, code, MinKey, MaxKey | documents as in Extended JSON: `{"$timestamp": {"t": 1, "i": 2}}` | |
 
 `types` lists kinds by dotted path, without array indexes; an array's elements have a kind (`decimal[]`) where it is
 the same for all of them that are strings in JSON, and none otherwise.
+
+What converts the single values is in `cdc.mongo.convert`, where *wire text* is told too.
 """
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final, NamedTuple, TypeAlias
-from uuid import UUID
 
 import msgspec
-from bson.binary import Binary, UuidRepresentation
-from bson.code import Code
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.datetime_ms import DatetimeMS
-from bson.dbref import DBRef
-from bson.decimal128 import Decimal128
-from bson.int64 import Int64
-from bson.max_key import MaxKey
-from bson.min_key import MinKey
-from bson.objectid import ObjectId
-from bson.regex import Regex
-from bson.timestamp import Timestamp
 
 from cdc.errors import ProtocolError
+from cdc.mongo.convert import CACHED, CONVERT, MALFORMED, Kinds, fields, utf8
 
-Doc: TypeAlias = Mapping[str, Any]
-Types: TypeAlias = dict[str, str]
+Types: TypeAlias = Mapping[str, str]
 
-OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
-    document_class=dict,
-    uuid_representation=UuidRepresentation.UNSPECIFIED,
-    unicode_decode_error_handler="replace",
-    datetime_conversion=DatetimeConversion.DATETIME_MS,
-)
-"""Under these every document can be read: dates of any year, strings that are not UTF-8, UUIDs as binary."""
-
-_SAFE: Final = 2**53 - 1
-_DAY_MS: Final = 86_400_000
-_DAYS_PER_400_YEARS: Final = 146_097
-_EPOCH: Final = datetime(1970, 1, 1)
-_UUID_SUBTYPE: Final = 4
-_encode: Final = msgspec.json.Encoder().encode
+_NO_KINDS: Final[Types] = {}
+_decode: Final = msgspec.json.Decoder().decode
 
 
 class Row(NamedTuple):
-    """A document: its JSON, the JSON value of its `_id`, and its kinds."""
+    """A document: its JSON as wire text, and its kinds by wire text paths."""
 
-    json: bytes
-    id: Any
+    json: str
     types: Types
 
 
-def encode_row(doc: Doc) -> Row:
-    """Convert a document. Raises ProtocolError for a BSON type that is not known here."""
-    kinds: dict[str, str | None] = {}
+def row(raw: bytes, text: str, at: int) -> Row:
+    """The document that begins at `at`. Raises `MALFORMED`, and RecursionError for what is nested too deeply."""
+    kinds: Kinds = {}
+    json, _ = fields(raw, text, at, "", kinds, None)
+    return Row(json, {path: kind for path, kind in kinds.items() if kind} if kinds else _NO_KINDS)
+
+
+def value(raw: bytes, text: str, kind: str, at: int) -> str:
+    """The JSON of the value of this BSON type that begins at `at`. Raises as `row`."""
+    return CONVERT[kind](raw, text, at, "", {}, None)[0]
+
+
+class _TypesJson(dict[tuple[tuple[str, str], ...], str]):
+    """Kinds by path, all as wire text, to JSON; what was seen lately is remembered."""
+
+    def __missing__(self, types: tuple[tuple[str, str], ...]) -> str:
+        if len(self) >= CACHED:
+            self.clear()
+        self[types] = text = (
+            "{" + ",".join([f'{encode_basestring(path)}:"{kind}"' for path, kind in types]) + "}"
+        )
+        return text
+
+
+_types: Final = _TypesJson()
+
+
+def types_json(types: Types) -> str:
+    """Kinds as JSON, wire text; empty if there are none."""
+    return _types[tuple(types.items())] if types else ""
+
+
+class Document(NamedTuple):
+    """A document by itself: its JSON, the JSON object of its `_id`, and its kinds."""
+
+    json: bytes
+    key: bytes
+    types: Types
+
+
+def encode_document(raw: bytes) -> Document:
+    """Convert a document as a find returns it.
+
+    Raises ProtocolError for one that is not BSON, or does not begin with its `_id`, as whatever MongoDB stores does."""
+    text = raw.decode("latin-1")
     try:
-        plain = _document(doc, "", kinds)
-        return Row(_encode(plain), plain.get("_id"), {path: kind for path, kind in kinds.items() if kind})
+        if text[5:9] != "_id\0":
+            raise ValueError("it does not begin with its _id")
+        key = value(raw, text, text[4], 9)
+        found = row(raw, text, 0)
+    except MALFORMED as error:
+        raise ProtocolError(f"a document is not BSON as documented: {error!r}") from error
     except RecursionError as error:
-        raise ProtocolError(f"document {doc.get('_id')!r} is nested too deeply") from error
+        raise ProtocolError("a document is nested too deeply") from error
+    types = {utf8(path).decode(): kind for path, kind in found.types.items()}
+    return Document(utf8(found.json), utf8(f'{{"_id":{key}}}'), types)
 
 
-def plain_id(value: Any) -> Any:
-    """An `_id` as the JSON value that it has in a row."""
-    return _value(value, "_id", {}, "")
-
-
-def same_reading(before: Doc, before_types: Types, after: Doc, after_types: Types) -> bool:
+def same_reading(before: Row, after: Row) -> bool:
     """Whether one set of kinds tells how to read both images: no field changed its kind, but to or from null.
 
     A number that outgrows JSON, or stops being one, is still read as a number.
     """
-    if before_types == after_types:
+    if before.types == after.types:
         return True
-    for path in before_types.keys() | after_types.keys():
-        first, second = before_types.get(path), after_types.get(path)
+    for path in before.types.keys() | after.types.keys():
+        first, second = before.types.get(path), after.types.get(path)
         if first == second:
             continue
         if first is not None and second is not None:
             return False
-        doc, kind = (before, second) if first is None else (after, first)
-        if _holds(
-            doc, path.split("."), numbers=kind is not None and kind.rstrip("[]") not in ("int64", "float")
-        ):
+        image, kind = (before, second) if first is None else (after, first)
+        numbers = kind is not None and kind.rstrip("[]") not in ("int64", "float")
+        if _holds(_decode(utf8(image.json)), path.split("."), numbers=numbers):
             return False
     return True
 
@@ -112,121 +127,4 @@ def _holds(node: Any, path: list[str], *, numbers: bool) -> bool:
         return any(_holds(item, path, numbers=numbers) for item in node)
     if path:
         return isinstance(node, Mapping) and _holds(node.get(path[0]), path[1:], numbers=numbers)
-    return node is not None and (numbers or node.__class__ not in (int, float, Int64))
-
-
-def _document(
-    doc: Doc, prefix: str, kinds: dict[str, str | None], array: str | None = None
-) -> dict[str, Any]:
-    """array: not None inside of an array, where a path can be met more than once."""
-    plain: dict[str, Any] = {}
-    for name, value in doc.items():
-        kind = value.__class__
-        if (kind is str and array is None) or (kind is int and -_SAFE <= value <= _SAFE):
-            plain[name] = value
-        else:
-            plain[name] = _value(value, prefix + name, kinds, array)
-    return plain
-
-
-def _value(value: Any, path: str, kinds: dict[str, str | None], array: str | None) -> Any:
-    """array: the `[]` that belong to the path's kind; None outside of arrays."""
-    kind = value.__class__
-    if kind is dict:
-        return _document(value, f"{path}.", kinds, None if array is None else "")
-    if kind is list:
-        return [_value(item, path, kinds, f"{array or ''}[]") for item in value]
-    if value is None or kind is bool:
-        return value
-    if kind is str:
-        if array is not None:
-            _note(kinds, path, None)
-        return value
-    convert = _CONVERT.get(kind)
-    if convert is None:
-        return _other(value, path)
-    plain, name = convert(value)
-    if name is not None:
-        _note(kinds, path, name + (array or ""))
-    return plain
-
-
-def _note(kinds: dict[str, str | None], path: str, kind: str | None) -> None:
-    if kinds.setdefault(path, kind) != kind:
-        kinds[path] = None
-
-
-def _integer(value: int) -> tuple[Any, str | None]:
-    return (int(value), None) if -_SAFE <= value <= _SAFE else (str(int(value)), "int64")
-
-
-def _double(value: float) -> tuple[Any, str | None]:
-    if math.isfinite(value):
-        return value, None
-    return ("NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"), "float"
-
-
-def _binary(value: bytes) -> tuple[Any, str | None]:
-    if getattr(value, "subtype", 0) == _UUID_SUBTYPE and len(value) == 16:
-        return str(UUID(bytes=bytes(value))), "uuid"
-    return base64.b64encode(value).decode(), "bytes"
-
-
-def iso_date(millis: int) -> str:
-    """A BSON date, Unix ms, as ISO 8601."""
-    timespec = "milliseconds" if millis % 1000 else "seconds"
-    try:
-        return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec=timespec) + "Z"
-    except OverflowError:  # beyond Python's years
-        days, of_day = divmod(millis, _DAY_MS)
-        cycles, days = divmod(days, _DAYS_PER_400_YEARS)
-        moment = _EPOCH + timedelta(days=days, milliseconds=of_day)
-        year = moment.year + 400 * cycles
-        rest = moment.isoformat(timespec=timespec)[4:] + "Z"
-        return f"{year:04}{rest}" if year > 0 else f"{1 - year:04}{rest} BC"
-
-
-def _code(value: Code) -> dict[str, Any]:
-    scope = {} if value.scope is None else {"$scope": _inner(value.scope)}
-    return {"$code": str(value), **scope}
-
-
-def _inner(doc: Doc) -> dict[str, Any]:
-    """A document in Extended JSON; kinds in there are not told."""
-    return _document(doc, "", {})
-
-
-def _regex(value: Regex[Any]) -> dict[str, Any]:
-    pattern = value.pattern if isinstance(value.pattern, str) else value.pattern.decode(errors="replace")
-    flags = "".join(
-        letter for letter, flag in zip("ilmsux", (2, 4, 8, 16, 32, 64), strict=True) if value.flags & flag
-    )
-    return {"$regularExpression": {"pattern": pattern, "options": flags}}
-
-
-_CONVERT: Final[Mapping[type, Callable[[Any], tuple[Any, str | None]]]] = {
-    int: _integer,
-    Int64: _integer,
-    float: _double,
-    ObjectId: lambda value: (str(value), "objectId"),
-    DatetimeMS: lambda value: (iso_date(int(value)), "timestamptz"),
-    Decimal128: lambda value: (str(value), "decimal"),
-    bytes: _binary,
-    Binary: _binary,
-}
-
-_DOCUMENTS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
-    Regex: _regex,
-    Timestamp: lambda value: {"$timestamp": {"t": value.time, "i": value.inc}},
-    Code: _code,
-    MinKey: lambda value: {"$minKey": 1},
-    MaxKey: lambda value: {"$maxKey": 1},
-    DBRef: lambda value: _inner(value.as_doc()),
-}
-
-
-def _other(value: Any, path: str) -> dict[str, Any]:
-    convert = _DOCUMENTS.get(value.__class__)
-    if convert is None:
-        raise ProtocolError(f"{path}: a BSON value of type {type(value).__name__} is not known; report this")
-    return convert(value)
+    return node is not None and (numbers or node.__class__ not in (int, float))

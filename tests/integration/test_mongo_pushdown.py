@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from bson import encode
 from bson.binary import Binary
 from bson.code import Code
 from bson.datetime_ms import DatetimeMS
@@ -27,8 +28,9 @@ from pymongo.collection import Collection
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.query import parse_where
 from broadcaster.snapshot.mongo_query import push_down
-from cdc.mongo.values import OPTIONS, encode_row
+from cdc.mongo.values import encode_document
 from servers.mongo import Mongod
+from support.bson_reference import OPTIONS
 
 OID = "65f0a1b2c3d4e5f6a7b8c9d0"
 DAY = 1_709_287_445_000  # 2024-03-01T10:04:05Z
@@ -119,8 +121,8 @@ def folded(client: MongoClient[Any]) -> Collection[dict[str, Any]]:
 
 def kept(docs: list[dict[str, Any]], where: dict[str, Any]) -> set[int]:
     test = compile_predicate(parse_where(where))
-    rows = [encode_row(doc) for doc in docs]
-    return {row.id for row in rows if test(decode_row(row.json), row.types)}
+    rows = [(doc["_id"], encode_document(encode(doc, codec_options=OPTIONS))) for doc in docs]
+    return {number for number, row in rows if test(decode_row(row.json), row.types)}
 
 
 def lost(collection: Collection[Any], stored: list[dict[str, Any]], where: dict[str, Any]) -> list[Any]:

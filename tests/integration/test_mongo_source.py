@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,10 +18,10 @@ from cdc.health import State
 from cdc.metrics import DatabaseMetrics
 from cdc.mongo import stream as stream_module
 from cdc.mongo.connect import connect, force_progress
-from cdc.mongo.decode import token_of
+from cdc.mongo.cursor import Cursor
+from cdc.mongo.decode import Decoder, RowChange
 from cdc.mongo.setup import check
 from cdc.mongo.source import MongoSource
-from cdc.mongo.stream import watch
 from cdc.mongo.target import Target
 from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update
 from servers.mongo import LEAKS, Mongod, MongoDatabase
@@ -217,17 +218,32 @@ async def test_every_type_of_id(driver: MongoDriver) -> None:
     assert events[6].value["types"] == {"_id": "int64"}
 
 
+async def first(cursor: Cursor, count: int) -> list[tuple[str, RowChange]]:
+    """The next changes, so many, each behind its token."""
+    decoder, found = Decoder(["items"]), list[tuple[str, RowChange]]()
+    while len(found) < count:
+        reply = await cursor.more(1_000)
+        changes = [decoder.decode(reply.raw, reply.text, at) for at in reply.events]
+        found += [(change.token, row) for change in changes for row in change.rows]
+    return found[:count]
+
+
 async def test_a_stream_resumes_behind_every_type_of_id(driver: MongoDriver) -> None:
     """A number beyond what a double holds is found again only by the token's type bits."""
     ids = [7, Int64(8), 9.0, {"no": Int64(7), "region": "eu"}, 2**53, "text", ObjectId()]
     client = connect(driver.url)
     try:
-        async with await watch(client, driver.target(), None) as stream:
-            await driver.db["items"].insert_many([{"_id": {"of": each}} for each in ids])
-            tokens = [token_of((await stream.next())["_id"]) for _ in ids]
-        for number, token in enumerate(tokens[:-1], 1):
-            async with await watch(client, driver.target(), token) as stream:
-                assert (await stream.next())["documentKey"] == {"_id": {"of": ids[number]}}
+        cursor = Cursor(client, driver.target())
+        await cursor.open(None)
+        await driver.db["items"].insert_many([{"_id": {"of": each}} for each in ids])
+        changes = await first(cursor, len(ids))
+        await cursor.close()
+        for (token, _), (_, expected) in pairwise(changes):
+            cursor = Cursor(client, driver.target())
+            await cursor.open(token)
+            [(_, found)] = await first(cursor, 1)
+            assert found.key == expected.key
+            await cursor.close()
     finally:
         await client.close()
 

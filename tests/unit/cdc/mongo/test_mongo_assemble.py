@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from cdc.codec import encode_event, encode_key
 from cdc.event import Op, Position, Reset
 from cdc.mongo.assemble import Assembler
+from cdc.mongo.convert import wire_text
 from cdc.mongo.decode import Change, RowChange
 
 START = Position("set", 100, {"token": "start"})
@@ -21,9 +23,9 @@ def assembler(*, begin=False, sharded=False):
     return Assembler(SOURCE, START, begin=begin, sharded=sharded, now_ms=5)
 
 
-def row(key, collection="todos", size=0):
-    after = json.dumps({"_id": key, "text": "x" * size}).encode()
-    return RowChange(collection, Op.CREATE, b'{"_id":%d}' % key, None, after, {})
+def row(key, collection="todos", size=0, types=""):
+    after = json.dumps({"_id": key, "text": "x" * size})
+    return RowChange(collection, Op.CREATE, f'{{"_id":{key}}}', None, after, types)
 
 
 def change(order, *rows, transaction=None, resets=()):
@@ -73,6 +75,24 @@ def test_single_changes_are_complete_at_once_and_go_together():
     value = json.loads(batch.records[0][2])
     assert value["source"] == {**SOURCE, "ts_ms": 101_000, "collection": "todos", "txId": "101", "ord": 101}
     assert (value["ts_ms"], value["transaction"]["id"]) == (7, "101")
+
+
+def test_an_event_is_the_envelope_that_everybody_reads():
+    a = assembler()
+    a.add(change(101, RowChange("é", Op.UPDATE, wire_text('{"_id":"é"}'), "{}", None, '{"a":"uuid"}')), 7)
+    ((collection, key, value),) = a.take().records
+    expected = encode_event(
+        op=Op.UPDATE,
+        before=b"{}",
+        after=None,
+        source={**SOURCE, "ts_ms": 101_000, "collection": "é", "txId": "101", "ord": 101},
+        ts_ms=7,
+        total_order=1,
+        collection_order=1,
+        last=True,
+        types={"a": "uuid"},
+    )
+    assert (collection, key, value) == ("é", encode_key({"_id": "é"}), expected)
 
 
 def test_a_transaction_ends_where_another_begins():

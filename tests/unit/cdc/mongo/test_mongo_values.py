@@ -7,7 +7,7 @@ import math
 from uuid import UUID
 
 import pytest
-from bson import decode, encode
+from bson import encode
 from bson.binary import Binary
 from bson.code import Code
 from bson.datetime_ms import DatetimeMS
@@ -22,16 +22,23 @@ from bson.timestamp import Timestamp
 
 from broadcaster.kinds import instant
 from cdc.errors import ProtocolError
-from cdc.mongo.values import OPTIONS, encode_row, iso_date, plain_id, same_reading
+from cdc.mongo.convert import iso_date
+from cdc.mongo.values import encode_document, row, same_reading
+from support.bson_reference import OPTIONS
 
 OID = ObjectId("65f0a1b2c3d4e5f6a7b8c9d0")
 ID = UUID("00112233-4455-6677-8899-aabbccddeeff")
 
 
+def row_of(doc):
+    raw = encode(doc, codec_options=OPTIONS)
+    return row(raw, raw.decode("latin-1"), 0)
+
+
 def shown(doc):
-    """(JSON, kinds) of the document as it comes back from BSON."""
-    row = encode_row(decode(encode(doc, codec_options=OPTIONS), OPTIONS))
-    return json.loads(row.json), row.types
+    """(JSON, kinds) of the document."""
+    found = encode_document(encode({"_id": 1, **doc}, codec_options=OPTIONS))
+    return {name: value for name, value in json.loads(found.json).items() if name != "_id"}, found.types
 
 
 @pytest.mark.parametrize(
@@ -66,14 +73,14 @@ def shown(doc):
         (Code("f()", {"x": OID}), {"$code": "f()", "$scope": {"x": str(OID)}}, None),
         (MinKey(), {"$minKey": 1}, None),
         (MaxKey(), {"$maxKey": 1}, None),
-        (DBRef("todos", OID), {"$ref": "todos", "$id": str(OID)}, None),
     ],
 )
 def test_every_type(value, plain, kind):
     assert shown({"f": value}) == ({"f": plain}, {"f": kind} if kind else {})
     assert shown({"a": {"f": value}}) == ({"a": {"f": plain}}, {"a.f": kind} if kind else {})
     assert shown({"a": [value, None]}) == ({"a": [plain, None]}, {"a": f"{kind}[]"} if kind else {})
-    assert plain_id(decode(encode({"f": value}, codec_options=OPTIONS), OPTIONS)["f"]) == plain
+    key = encode_document(encode({"_id": value}, codec_options=OPTIONS)).key
+    assert json.loads(key) == {"_id": plain}
 
 
 @pytest.mark.parametrize(
@@ -109,14 +116,51 @@ def test_dates_of_any_year_are_read_as_they_were(millis, text):
     assert instant(text) == millis * 1000
 
 
+def test_a_reference_is_a_document_with_kinds_of_its_own():
+    assert shown({"f": DBRef("todos", OID)}) == (
+        {"f": {"$ref": "todos", "$id": str(OID)}},
+        {"f.$id": "objectId"},
+    )
+    pointer = b"\x0cf\0" + (6).to_bytes(4, "little") + b"todos\0" + OID.binary + b"\0"
+    raw = (4 + len(pointer)).to_bytes(4, "little") + pointer
+    assert row(raw, raw.decode("latin-1"), 0) == (f'{{"f":{{"$ref":"todos","$id":"{OID}"}}}}', {})
+
+
+def test_old_binary_tells_its_size_twice():
+    assert shown({"f": Binary(b"\xff\xfe", 2)}) == ({"f": "//4="}, {"f": "bytes"})
+
+
+def test_undefined_is_null():
+    raw = b"\x08\0\0\0\x06f\0\0"
+    assert row(raw, raw.decode("latin-1"), 0) == ('{"f":null}', {})
+
+
+def test_names_and_paths_beyond_ascii():
+    assert shown({"é": {"ü\n": OID}}) == ({"é": {"ü\n": str(OID)}}, {"é.ü\n": "objectId"})
+
+
 def test_strings_that_are_not_utf8_are_shown_as_far_as_they_are():
-    raw = encode({"f": "ab"}).replace(b"ab", b"a\xff")
-    assert json.loads(encode_row(decode(raw, OPTIONS)).json) == {"f": "a�"}
+    raw = encode({"_id": "ab", "f": "éab"}).replace(b"ab", b"a\xff")
+    found = encode_document(raw)
+    assert json.loads(found.json) == {"_id": "a\ufffd", "f": "éa\ufffd"}
+    assert json.loads(found.key) == {"_id": "a\ufffd"}
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ProtocolError, match="f: a BSON value of type object"):
-        encode_row({"f": object()})
+    raw = encode({"_id": 1, "f": True})
+    with pytest.raises(ProtocolError, match="not BSON as documented"):
+        encode_document(raw.replace(b"\x08f", b"\x20f"))
+    with pytest.raises(ProtocolError, match="does not begin with its _id"):
+        encode_document(encode({"f": True}))
+
+
+def test_a_document_nested_too_deeply():
+    raw = b"\x05\0\0\0\0"
+    for _ in range(2_000):
+        raw = (len(raw) + 8).to_bytes(4, "little") + b"\x03f\0" + raw + b"\0"
+    raw = (len(raw) + 17).to_bytes(4, "little") + b"\x10_id\0\x01\0\0\0\x03f\0" + raw + b"\0"
+    with pytest.raises(ProtocolError, match="nested too deeply"):
+        encode_document(raw)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +183,4 @@ def test_what_is_not_known_is_refused():
     ],
 )
 def test_same_reading(before, after, same):
-    assert same_reading(before, encode_row(before).types, after, encode_row(after).types) is same
+    assert same_reading(row_of(before), row_of(after)) is same

@@ -72,15 +72,22 @@ async def run_tailer(
 
 def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
     """The source of this database. Raises ConfigError if its connection string cannot be used."""
-    if config.databases[alias].type == "mongo":
-        from cdc.mongo.source import MongoSource
-        from cdc.mongo.target import Target as MongoTarget
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.source import MongoSource
+            from cdc.mongo.target import Target as MongoTarget
 
-        return MongoSource(MongoTarget.of(config, alias))
-    from cdc.postgres.source import PostgresSource
-    from cdc.postgres.target import Target
+            return MongoSource(MongoTarget.of(config, alias))
+        case "mysql":
+            from cdc.mysql.source import MysqlSource
+            from cdc.mysql.target import Target as MysqlTarget
 
-    return PostgresSource(Target.of(config, alias), metrics)
+            return MysqlSource(MysqlTarget.of(config, alias))
+        case _:
+            from cdc.postgres.source import PostgresSource
+            from cdc.postgres.target import Target
+
+            return PostgresSource(Target.of(config, alias), metrics)
 
 
 async def requirements_of(config: Config, alias: str) -> list[Requirement]:

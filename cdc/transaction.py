@@ -97,6 +97,13 @@ class Transaction:
         self.partial = True
         return part
 
+    def forget(self) -> None:
+        """Drop the events that were not taken, whose numbers stay given away."""
+        for collection in self._touched:
+            collection.newest = -1
+        self.records = []
+        self.size = 0
+
     def finish(self) -> list[Record]:
         """The remaining events, the last of each collection marked as such."""
         records = self.records

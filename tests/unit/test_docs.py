@@ -30,6 +30,7 @@ RESETTING = [
     "broadcaster/subscription.py",
 ]
 RESETTING += ["cdc/postgres/memory.py", "cdc/postgres/watch.py", "cdc/mongo/decode.py"]
+RESETTING += ["cdc/mysql/assemble.py", "cdc/mysql/rows.py", "cdc/mysql/statement.py", "cdc/mysql/tables.py"]
 
 
 def code_words(markdown: str) -> set[str]:

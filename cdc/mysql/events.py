@@ -1,0 +1,169 @@
+"""Binlog events in turn, each at its place: headers, checksums, files, compressed transactions. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from struct import Struct
+from typing import Final, TypeAlias
+from zlib import crc32
+
+from cdc.errors import PositionLost, ProtocolError
+from cdc.mysql import binlog
+from cdc.mysql.binlog import CHECKSUM_SIZE, HEADER, HEADER_SIZE
+from cdc.mysql.packets import Packets, Span
+from cdc.mysql.payload import unpack
+from cdc.mysql.position import order_of
+
+Handler: TypeAlias = Callable[[bytes, int, int], None]
+"""Takes an event's body: (buffer, begin, end), without header and checksum."""
+
+_header: Final = HEADER.unpack_from
+_checksum: Final = Struct("<I").unpack_from
+_WRAP: Final = 1 << 32
+
+
+class EventReader:
+    """Hands each event to the handler of its type. While one runs:
+
+    kind, stamp, server: the event's type, Unix s and server id.
+    file: the binlog's; begin, end: of the event in it. An event within a compressed transaction is at that one's place.
+    created: when the file was begun (Unix s), 0 until that is known.
+    """
+
+    def __init__(self, handlers: Mapping[int, Handler], file: str, offset: int, created: int) -> None:
+        """created: of `file`, if that is known from before."""
+        self.kind = self.stamp = self.server = 0
+        self.file = file
+        self.begin = self.end = offset
+        self.created = created
+        self._handlers: dict[int, Handler] = {
+            **dict.fromkeys(binlog.MEANINGLESS, _ignore),
+            binlog.STOP: _ignore,
+            **handlers,
+            binlog.TRANSACTION_PAYLOAD: self._on_payload,
+        }
+        self._on_new_file = handlers[binlog.FORMAT_DESCRIPTION]
+        self._base = order_of(file, 0)
+        self._checksums = True  # as declared to the server, until a file says what it has
+        self._inner: Iterator[Span] | None = None
+        self._after_inner: Callable[[], None] | None = None
+        self._again: Span | None = None
+
+    @property
+    def order(self) -> int:
+        """The place behind the newest event, see `order_of`."""
+        return self._base | self.end
+
+    @property
+    def begin_order(self) -> int:
+        """The place of the newest event."""
+        return self._base | self.begin
+
+    def advance(self, packets: Packets, budget: int) -> bool:
+        """Take in events, `budget` bytes of them or one that is larger; whether there may be more.
+
+        What a handler raises leaves the event to be handled again by the next call. Raises ServerError, ProtocolError,
+        PositionLost if this is not the file that it was.
+        """
+        event, following = self._event, packets.next
+        while budget > 0:
+            span = self._again
+            if span is None:
+                if self._inner is None:
+                    span = following()
+                    if span is None:
+                        return False
+                else:
+                    span = next(self._inner, None)
+                    if span is None:
+                        self._end_inner()
+                        continue
+            self._again = span
+            event(*span)
+            self._again = None
+            budget -= span[2] - span[1]
+        return True
+
+    def insert(self, events: Iterator[Span], after: Callable[[], None]) -> None:
+        """Let these events come next, without checksums, and then call `after`."""
+        self._inner, self._after_inner = chain(events, self._inner or ()), after
+
+    def _end_inner(self) -> None:
+        self._inner, after = None, self._after_inner
+        if after is not None:
+            self._after_inner = None
+            after()
+
+    def _event(self, data: bytes, at: int, end: int) -> None:
+        if end - at < HEADER_SIZE:
+            raise ProtocolError(f"{self._here()}: an event of {end - at} bytes")
+        self.stamp, kind, self.server, size, log_pos, flags = _header(data, at)
+        self.kind = kind
+        if size != end - at:
+            raise ProtocolError(f"{self._here()}: an event of {end - at} bytes says that it has {size}")
+        if kind == binlog.FORMAT_DESCRIPTION:
+            self._format(data, at, end)
+            return
+        if self._inner is None:
+            if self._checksums:
+                end -= CHECKSUM_SIZE
+                if end - at < HEADER_SIZE or crc32(memoryview(data)[at:end]) != _checksum(data, end)[0]:
+                    raise ProtocolError(f"{self._here()}: the checksum of an event of type {kind} is wrong")
+            if kind == binlog.ROTATE:
+                self._rotate(data, at + HEADER_SIZE, end)
+                return
+            if log_pos:
+                self._move(kind, log_pos, size)
+        handler = self._handlers.get(kind)
+        if handler is not None:
+            handler(data, at + HEADER_SIZE, end)
+        elif not flags & binlog.IGNORABLE:
+            raise ProtocolError(f"{self._here()}: {binlog.told(kind)}")
+
+    def _move(self, kind: int, log_pos: int, size: int) -> None:
+        """The event ends at log_pos, of which only 32 bits are told."""
+        end = self.end & -_WRAP | log_pos
+        if end < self.end:
+            if kind == binlog.HEARTBEAT:
+                return
+            end += _WRAP
+        self.begin, self.end = end if kind == binlog.HEARTBEAT else end - size, end
+
+    def _rotate(self, data: bytes, at: int, end: int) -> None:
+        """The server says which file comes next: both at a file's end, and by itself before each file."""
+        rotate = binlog.decode_rotate(data, at, end)
+        if rotate.file == self.file and rotate.offset <= self.end:
+            return  # the beginning of the stream
+        if rotate.file != self.file:
+            self.created = 0
+        self.file, self._base = rotate.file, order_of(rotate.file, 0)
+        self.begin = self.end = rotate.offset
+
+    def _format(self, data: bytes, at: int, end: int) -> None:
+        described = binlog.decode_format_description(data, at + HEADER_SIZE, end)
+        end -= CHECKSUM_SIZE
+        if described.checksums and crc32(memoryview(data)[at:end]) != _checksum(data, end)[0]:
+            raise ProtocolError(f"{self._here()}: the checksum of the file's description is wrong")
+        self._checksums = described.checksums
+        if self.created and self.created != self.stamp:
+            raise PositionLost(
+                f"the binlog {self.file} is not the one that was left: it was begun anew since (RESET BINARY LOGS, or "
+                "another server); to begin anew, start the tailer once with --reset-position"
+            )
+        begins = not self.created
+        self.created = self.stamp
+        if begins:
+            self._on_new_file(data, at + HEADER_SIZE, end)
+
+    def _on_payload(self, data: bytes, at: int, end: int) -> None:
+        if self._inner is not None:
+            raise ProtocolError(f"{self._here()}: a compressed transaction within another")
+        self._inner = unpack(data, at, end)
+
+    def _here(self) -> str:
+        return f"binlog {self.file}, offset {self.end}"
+
+
+def _ignore(data: bytes, at: int, end: int) -> None:
+    """The handler of what says nothing of any row."""

@@ -1,0 +1,122 @@
+"""Rows events of followed tables to finished change events. (pure)"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from cdc.errors import ProtocolError, SetupError
+from cdc.event import Reset
+from cdc.mysql import binlog
+from cdc.mysql.rowcode import RowCode, compile_rows
+from cdc.mysql.statement import TableName
+from cdc.mysql.table import Hint
+from cdc.mysql.tablemap import parse_table_map
+from cdc.mysql.writer import NULL, EventWriter
+
+Write: TypeAlias = Callable[[str, str, str, str, Mapping[str, str] | None, int, int], None]
+
+_V1_HEAD: Final = 8
+_PLAIN: Final = {
+    binlog.WRITE_ROWS_COMPRESSED_V1: binlog.WRITE_ROWS_V1,
+    binlog.UPDATE_ROWS_COMPRESSED_V1: binlog.UPDATE_ROWS_V1,
+    binlog.DELETE_ROWS_COMPRESSED_V1: binlog.DELETE_ROWS_V1,
+    binlog.WRITE_ROWS_COMPRESSED: binlog.WRITE_ROWS,
+    binlog.UPDATE_ROWS_COMPRESSED: binlog.UPDATE_ROWS,
+    binlog.DELETE_ROWS_COMPRESSED: binlog.DELETE_ROWS,
+}
+_V1: Final = (binlog.WRITE_ROWS_V1, binlog.UPDATE_ROWS_V1, binlog.DELETE_ROWS_V1)
+_INSERTS: Final = (binlog.WRITE_ROWS_V1, binlog.WRITE_ROWS)
+_DELETES: Final = (binlog.DELETE_ROWS_V1, binlog.DELETE_ROWS)
+
+
+class FollowedTable:
+    """A table as one table map describes it.
+
+    described: the table map's body. writer: of its own collection, None if it is only known for what its foreign keys
+    do. cascades: collections that change, with no word in the binlog, when its rows are deleted or updated. changes:
+    all collections that its rows change.
+    Raises ProtocolError for a malformed table map, SetupError for a table without a primary key.
+    """
+
+    def __init__(
+        self,
+        name: TableName,
+        described: bytes,
+        *,
+        writer: EventWriter | None,
+        mariadb: bool,
+        hints: Mapping[str, Hint],
+        cascades: frozenset[str],
+    ) -> None:
+        self.changes = cascades if writer is None else cascades | {writer.collection.name}
+        self._writer = writer
+        self._cascades = [Reset(child, "foreign_key_cascade") for child in sorted(cascades)]
+        self._rows = None
+        if writer is not None:
+            table_map = parse_table_map(described, mariadb=mariadb)
+            if table_map.named:
+                if not table_map.key:
+                    table = ".".join(name)
+                    raise SetupError(
+                        f"table {table} has no primary key, by which its rows could be told apart; "
+                        f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
+                    )
+                self._rows = compile_rows(table_map, hints)
+
+    def add(self, kind: int, data: bytes, at: int, end: int, place: int) -> Sequence[Reset]:
+        """Append the events of a rows event, whose body this is, to the transaction; place: its beginning in the file.
+        What cannot be told that way is a reset. Raises ProtocolError for rows that do not fit the table."""
+        body = data[at:end] if kind not in _PLAIN else _plain(kind, data[at:end])
+        kind = _PLAIN.get(kind, kind)
+        at = _V1_HEAD if kind in _V1 else _V1_HEAD + int.from_bytes(body[_V1_HEAD : _V1_HEAD + 2], "little")
+        resets = self._cascades if kind not in _INSERTS else []
+        if self._writer is None:
+            return resets
+        if self._rows is None or not self._write(self._rows, self._writer.write, kind, body, at, place):
+            return [*resets, Reset(self._writer.collection.name, "row_image_incomplete")]
+        return resets
+
+    @staticmethod
+    def _write(code: RowCode, write: Write, kind: int, body: bytes, at: int, place: int) -> bool:
+        """Whether the rows were whole, and so could be written."""
+        if kind in _INSERTS or kind in _DELETES:
+            rows = (code.inserts if kind in _INSERTS else code.deletes)(body, at, len(body))
+            if rows is None:
+                return False
+            if kind in _INSERTS:
+                for number, (key, doc, kinds) in enumerate(rows):
+                    write("c", key, NULL, doc, kinds, place, number)
+            else:
+                for number, (key, doc, kinds) in enumerate(rows):
+                    write("d", key, doc, NULL, kinds, place, number)
+            return True
+        decode = code.partial_updates if kind == binlog.PARTIAL_UPDATE_ROWS else code.updates
+        updates = decode(body, at, len(body))
+        if updates is None:
+            return False
+        for number, (old_key, old, old_kinds, key, doc, kinds) in enumerate(updates):
+            if old_key != key:
+                write("d", old_key, old, NULL, old_kinds, place, number)
+                write("c", key, NULL, doc, kinds, place, number)
+            else:
+                if old_kinds is not kinds and old_kinds != kinds:
+                    kinds = {**(old_kinds or {}), **(kinds or {})}
+                write("u", key, old, doc, kinds, place, number)
+        return True
+
+
+def _plain(kind: int, body: bytes) -> bytes:
+    """The body of MariaDB's compressed rows as of plain ones: what follows the bitmaps of columns is compressed."""
+    try:
+        head = _V1_HEAD
+        plain = _PLAIN[kind]
+        if plain not in _V1:
+            head += int.from_bytes(body[head : head + 2], "little")
+        columns, bitmap = binlog.packed_int(body, head)
+        images = 2 if plain in (binlog.UPDATE_ROWS_V1, binlog.UPDATE_ROWS) else 1
+        rows = bitmap + images * ((columns + 7) // 8)
+        return body[:rows] + binlog.inflate(body, rows, len(body))
+    except (IndexError, ValueError, zlib.error) as error:
+        raise ProtocolError(f"binlog event of type {kind}, {len(body)} bytes: {error}") from error

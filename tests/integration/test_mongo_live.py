@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +13,11 @@ from bson.objectid import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from broadcaster.client import Client, Subscription
-from broadcaster.dev import serve_dev
-from cdc.config_parse import parse
 from servers.mongo import LEAKS, Mongod, MongoDatabase
+from support.live import dev, until
 from support.tail import eventually
 
 pytestmark = LEAKS
-PATIENCE_S = 30
-FILE = """
-id: todo-app
-modules:
-  crud:
-    mongo:
-      conn: {conn}
-      collections:
-        todos: {{isRealtimeEnabled: true, rules: {{read: {{rule: allow}}}}}}
-"""
-
-
-@asynccontextmanager
-async def dev(conn: str, folder: Path) -> AsyncIterator[Client]:
-    """`livetail dev`, ready, and a client of it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    ready = asyncio.Event()
-    config = parse(FILE.format(conn=conn), {})
-    serving = asyncio.create_task(
-        serve_dev(config, listen=("127.0.0.1", port), log_dir=folder, on_ready=ready.set)
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await ready.wait()
-        async with Client("todo-app", f"http://127.0.0.1:{port}", max_delay=0.1) as client:
-            yield client
-    finally:
-        serving.cancel()
-        await asyncio.wait([serving])
-
-
-async def until(subscription: Subscription, enough: Callable[[list[dict[str, Any]]], bool]) -> list[str]:
-    """Read on until the result is so; the types of the changes on the way."""
-    seen: list[str] = []
-    async with asyncio.timeout(PATIENCE_S):
-        async for change in subscription:
-            seen.append(change.type)
-            if enough(change.docs):
-                return seen
-    raise AssertionError("the live query ended")
 
 
 @pytest.fixture
@@ -75,7 +29,7 @@ async def todos(mongo_db: MongoDatabase) -> AsyncIterator[Any]:
 async def test_documents_enter_change_and_leave(mongo_db: MongoDatabase, todos: Any, tmp_path: Path) -> None:
     first = ObjectId()
     await todos.insert_one({"_id": first, "title": "a", "done": False})
-    async with dev(mongo_db.url, tmp_path) as client:
+    async with dev("mongo", mongo_db.url, tmp_path, "todos") as client:
         live = client.live_query("mongo", "todos", {"done": False})
         initial = await anext(live)
         assert (initial.type, initial.docs) == ("initial", [{"_id": str(first), "title": "a", "done": False}])
@@ -98,7 +52,7 @@ async def test_documents_enter_change_and_leave(mongo_db: MongoDatabase, todos: 
 
 
 async def test_a_transaction_is_one_frame(mongo_db: MongoDatabase, todos: Any, tmp_path: Path) -> None:
-    async with dev(mongo_db.url, tmp_path) as client:
+    async with dev("mongo", mongo_db.url, tmp_path, "todos") as client:
         live = client.live_query("mongo", "todos")
         await anext(live)
         async with todos.database.client.start_session() as session, await session.start_transaction():
@@ -109,7 +63,7 @@ async def test_a_transaction_is_one_frame(mongo_db: MongoDatabase, todos: Any, t
 
 
 async def test_a_drop_starts_over(mongo_db: MongoDatabase, todos: Any, tmp_path: Path) -> None:
-    async with dev(mongo_db.url, tmp_path) as client:
+    async with dev("mongo", mongo_db.url, tmp_path, "todos") as client:
         await todos.insert_one({"_id": 1})
         live = client.live_query("mongo", "todos")
         await anext(live)
@@ -137,7 +91,7 @@ async def test_many_readers_join_while_it_is_written_to(
             else:
                 await todos.replace_one(which, {"n": number, "even": number % 2 == 0}, upsert=True)
 
-    async with dev(mongo_db.url, tmp_path) as client:
+    async with dev("mongo", mongo_db.url, tmp_path, "todos") as client:
         writing = asyncio.create_task(write())
         lives = []
         while not writing.done():
@@ -154,7 +108,10 @@ async def test_many_readers_join_while_it_is_written_to(
 async def test_sigkill_of_the_database(throwaway_mongo: Callable[..., Mongod], tmp_path: Path) -> None:
     server = throwaway_mongo("rs0")
     database = MongoDatabase(server, "app")
-    async with dev(database.url, tmp_path) as client, AsyncMongoClient(database.url) as mongo:
+    async with (
+        dev("mongo", database.url, tmp_path, "todos") as client,
+        AsyncMongoClient(database.url) as mongo,
+    ):
         todos = mongo["app"]["todos"]
         await todos.insert_one({"_id": 1, "n": 0})
         live = client.live_query("mongo", "todos")

@@ -68,9 +68,9 @@ class PlainStream:
         """What a browser would send as Last-Event-ID."""
         return next(event.id for event in reversed(self.events) if event.id is not None)
 
-    def rows(self, rows: dict[str, Any] | None = None, query: str = "q1") -> dict[str, Any]:
+    def rows(self, rows: dict[str, Any] | None = None, query: str = "q1", key: str = "id") -> dict[str, Any]:
         """The map that applying the frames of one live query gives, over an earlier one; strict about what each type
-        of change says of the map."""
+        of change says of the map. key: the primary key's field."""
         rows = dict(rows or {})
         for event in self.events:
             if event.data.get("id") != query:
@@ -78,30 +78,33 @@ class PlainStream:
             if event.name == "reset":
                 rows = {}
             for doc in event.data.get("docs", ()):
-                assert str(doc["id"]) not in rows
-                rows[str(doc["id"])] = doc
+                assert str(doc[key]) not in rows
+                rows[str(doc[key])] = doc
             for change in event.data.get("changes", ()):
-                key = str(change["find"]["id"])
-                assert (key in rows) == (change["type"] != "insert"), f"{change} on {rows}"
+                name = str(change["find"][key])
+                assert (name in rows) == (change["type"] != "insert"), f"{change} on {rows}"
                 if change["type"] == "delete":
-                    del rows[key]
+                    del rows[name]
                 else:
-                    assert rows.get(key) != change["doc"], f"{key} came again: {change}"
-                    rows[key] = change["doc"]
+                    assert rows.get(name) != change["doc"], f"{name} came again: {change}"
+                    rows[name] = change["doc"]
         return rows
 
 
 @asynccontextmanager
 async def get(
-    url: str, where: dict[str, Any] | None = None, cursor: str | None = None
+    url: str,
+    where: dict[str, Any] | None = None,
+    cursor: str | None = None,
+    collection: str = "sql-postgres/todos",
 ) -> AsyncIterator[PlainStream]:
-    """One live query on `todos`, as an EventSource asks for it."""
+    """One live query, as an EventSource asks for it. collection: with the database's alias."""
     headers = {} if cursor is None else {"Last-Event-ID": cursor}
     params = {} if where is None else {"where": json.dumps(where)}
     async with (
         aiohttp.ClientSession() as session,
         session.get(
-            f"{url}/v1/api/todo-app/realtime/sql-postgres/todos",
+            f"{url}/v1/api/todo-app/realtime/{collection}",
             params=params,
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),

@@ -1,4 +1,4 @@
-"""SIGKILL at each part, cursors from before, and the races that a snapshot must win: one small script each."""
+"""Cursors from before, and the races that a snapshot must win: one small script each. (SIGKILL: `test_sigkill.py`.)"""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ class Site:
     tailer: Process
     broadcaster: Process
     log_dir: Path
-    server: EmbeddedPostgres
 
     @property
     def api(self) -> str:
@@ -55,15 +54,6 @@ class Site:
                 for id_, title, done in await cursor.fetchall()
             }
 
-    async def kill(self, victim: str) -> Callable[[], Any]:
-        """SIGKILL; returns what starts it again."""
-        if victim == "postgres":
-            await asyncio.to_thread(self.server.kill)
-            return self.server.start
-        process = {"tailer": self.tailer, "broadcaster": self.broadcaster}[victim]
-        process.kill()
-        return process.start
-
 
 async def transact(connection: psycopg.AsyncConnection[Any], *statements: str) -> str:
     async with connection.transaction():
@@ -74,9 +64,7 @@ async def transact(connection: psycopg.AsyncConnection[Any], *statements: str) -
 
 
 @asynccontextmanager
-async def site(
-    server: EmbeddedPostgres, url: str, folder: Path, limits: dict[str, Any] | None = None
-) -> AsyncIterator[Site]:
+async def site(url: str, folder: Path, limits: dict[str, Any] | None = None) -> AsyncIterator[Site]:
     async with await connect(url) as connection:
         await connection.execute(TODOS)
     realtime = {"heartbeat": "1s", **({} if limits is None else {"limits": limits})}
@@ -84,21 +72,20 @@ async def site(
     log_dir = folder / "log"
     tailer, broadcaster = Process("cdc", config, log_dir), Process("broadcaster", config, log_dir)
     async with running(tailer, broadcaster):
-        yield Site(url, tailer, broadcaster, log_dir, server)
+        yield Site(url, tailer, broadcaster, log_dir)
 
 
 @pytest.fixture
 async def shared(postgres_db: Database, tmp_path: Path) -> AsyncIterator[Site]:
     """On the shared server: not to be killed."""
-    async with site(postgres_db.server, postgres_db.url, tmp_path) as made:
+    async with site(postgres_db.url, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 async def own(throwaway_postgres: Server, tmp_path: Path) -> AsyncIterator[Site]:
     """On a server of its own."""
-    server = throwaway_postgres()
-    async with site(server, server.url, tmp_path) as made:
+    async with site(throwaway_postgres().url, tmp_path) as made:
         yield made
 
 
@@ -107,48 +94,6 @@ async def started(stream: PlainStream, rows: int) -> None:
     await stream.until(lambda: stream.named("ready"))
     assert stream.names == ["initial", "ready"]
     assert stream.named("ready")[0].data["count"] == rows == len(stream.rows())
-
-
-@pytest.mark.parametrize("victim", ["tailer", "broadcaster", "postgres"])
-async def test_a_cursor_resumes_after_a_sigkill(own: Site, victim: str) -> None:
-    await own.commit("INSERT INTO todos VALUES (1, 'a', false), (2, 'b', false), (3, 'c', true)")
-    async with get(own.api, OPEN) as before:
-        await started(before, 2)
-        seen = await own.commit("UPDATE todos SET title = 'aa' WHERE id = 1")
-        await before.until(lambda: before.transactions == [seen])
-    missed = [
-        await own.commit("INSERT INTO todos VALUES (4, 'd')", "DELETE FROM todos WHERE id = 2"),
-        await own.commit("UPDATE todos SET done = NOT done WHERE id IN (1, 3)"),
-    ]
-    start = await own.kill(victim)
-    if victim != "postgres":
-        missed.append(await own.commit("UPDATE todos SET id = 40 WHERE id = 4"))
-    await asyncio.to_thread(start)
-    await own.broadcaster.ready()
-    missed.append(await own.commit("INSERT INTO todos VALUES (5, 'e')"))
-    async with get(own.api, OPEN, before.cursor) as after:
-        await after.until(lambda: after.transactions[-1:] == missed[-1:] and after.named("ready"))
-        last = await own.commit("DELETE FROM todos WHERE id = 5")
-        await after.until(lambda: last in after.transactions)
-        assert after.transactions == [*missed, last]
-        assert set(after.names) == {"diff", "ready"}
-        assert after.named("ready")[0].data["resumed"] is True
-        assert after.rows(before.rows()) == await own.todos()
-
-
-@pytest.mark.parametrize("victim", ["tailer", "postgres"])
-async def test_an_open_stream_goes_on_after_a_sigkill(own: Site, victim: str) -> None:
-    async with get(own.api, OPEN) as stream:
-        await started(stream, 0)
-        written = []
-        for number in range(6):
-            written.append(await own.commit(f"INSERT INTO todos VALUES ({number}, 'x')"))
-            if number % 2:
-                await asyncio.to_thread(await own.kill(victim))
-        await stream.until(lambda: stream.transactions[-1:] == written[-1:])
-        assert stream.transactions == written
-        assert set(stream.names) == {"initial", "ready", "diff"}
-        assert stream.rows() == await own.todos()
 
 
 async def test_a_cursor_in_the_midst_of_what_was_missed(shared: Site) -> None:
@@ -216,7 +161,7 @@ async def test_a_cursor_of_another_life_starts_over(own: Site) -> None:
 
 async def test_a_slow_reader_is_closed_and_resumes(postgres_db: Database, tmp_path: Path) -> None:
     limits = {"unsentBytes": "64KiB"}
-    async with site(postgres_db.server, postgres_db.url, tmp_path, limits) as made:
+    async with site(postgres_db.url, tmp_path, limits) as made:
         parts = urlsplit(made.api)
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -5,45 +5,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random, SystemRandom
 
 import pytest
+from conftest import DATABASES, Open
 from database import Database
-from databases.mongo import MongoOracle
-from databases.postgres import SETTINGS, PostgresOracle
 from follower import BrokenPromiseError
 from oracle import world
 from workload import Workload
 
 from broadcaster.client_frames import Diff, Frame
-from servers.mongo import LEAKS, temporary_mongod
-from servers.postgres import temporary_postgres
+from servers.mongo import LEAKS
 
 pytestmark = LEAKS
 VICTIMS = ("tailer", "broadcaster", "database")
 ROUNDS = int(os.environ.get("LIVETAIL_ORACLE_STEPS", "8"))
 TRANSACTIONS = 240
-
-Open = Callable[[], AbstractContextManager[Database]]
-
-
-@contextmanager
-def postgres() -> Iterator[Database]:
-    with temporary_postgres(settings=SETTINGS) as server:
-        yield PostgresOracle(server)
-
-
-@contextmanager
-def mongo() -> Iterator[Database]:
-    with temporary_mongod("rs0", "--setParameter", "maxTransactionLockRequestTimeoutMillis=20") as server:
-        yield MongoOracle(server)
-
-
-DATABASES: tuple[Open, ...] = (postgres, mongo)
-on_each_database = pytest.mark.parametrize("open_database", DATABASES, ids=lambda made: made.__name__)
 
 
 def some_seed() -> int:
@@ -71,7 +50,6 @@ async def play(database: Database, folder: Path, seed: int, rounds: int = ROUNDS
 
 
 @pytest.mark.timeout(300)
-@on_each_database
 async def test_every_client_agrees_with_the_database(open_database: Open, tmp_path: Path) -> None:
     with open_database() as database:
         await play(database, tmp_path, some_seed())
@@ -80,7 +58,6 @@ async def test_every_client_agrees_with_the_database(open_database: Open, tmp_pa
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 @pytest.mark.skipif("LIVETAIL_SOAK" not in os.environ, reason="runs for LIVETAIL_SOAK=<minutes>")
-@on_each_database
 async def test_soak(open_database: Open, tmp_path: Path) -> None:
     end = time.monotonic() + 60 * float(os.environ["LIVETAIL_SOAK"]) / len(DATABASES)
     seed = some_seed()
@@ -93,7 +70,6 @@ async def test_soak(open_database: Open, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@on_each_database
 async def test_the_oracle_sees_a_lost_frame(open_database: Open, tmp_path: Path) -> None:
     random = Random(1)
 

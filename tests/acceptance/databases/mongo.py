@@ -35,6 +35,7 @@ from servers.mongo import Mongod
 Doc = dict[str, Any]
 Client = AsyncMongoClient[Doc]
 
+SETTINGS: Final = ("--setParameter", "maxTransactionLockRequestTimeoutMillis=20")
 _NAME: Final = "oracle"
 _DURABLE: Final = WriteConcern(w="majority", j=True)
 _OPTIONS: Final = CodecOptions[Doc](

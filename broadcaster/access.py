@@ -8,10 +8,11 @@ from aiohttp import web
 
 from broadcaster.auth import Authenticator, Identity
 from broadcaster.errors import RequestError
-from broadcaster.predicate import Node, conjunction
+from broadcaster.predicate import Node, conjunction, leaves
 from broadcaster.query import QueryLimits, parse_where
 from broadcaster.request import Wanted
-from broadcaster.rules import read_predicate
+from broadcaster.rules import read_grant
+from broadcaster.view import View
 from cdc.config import Config
 
 
@@ -49,8 +50,8 @@ class Access:
         if self._authenticator is not None:
             await self._authenticator.close()
 
-    def predicate(self, one: Wanted, identity: Identity | None) -> Node:
-        """The predicate of what the client wants and may read. Raises RequestError."""
+    def grant(self, one: Wanted, identity: Identity | None) -> tuple[Node, View]:
+        """The predicate of what the client wants and may read, and what of the rows it sees. Raises RequestError."""
         database = self._config.databases.get(one.database)
         if database is None or one.database not in self._feeds:
             known = ", ".join(self._feeds) or "none"
@@ -72,4 +73,13 @@ class Access:
             )
         claims = None if identity is None else identity.claims
         where = parse_where(one.where, self._query_limits, f"{one.path}.where")
-        return conjunction(where, read_predicate(collection.read, database.default_read, claims, where))
+        grant = read_grant(collection.read, database.default_read, claims, where)
+        view = View(one.select, grant.hidden, grant.forced)
+        for leaf in leaves(where):
+            if view.hides(leaf.path):
+                raise RequestError(
+                    "access_denied",
+                    f"the rules hide {leaf.path!r}: it cannot be asked for",
+                    f"{one.path}.where",
+                )
+        return conjunction(where, grant.rows), view

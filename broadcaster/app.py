@@ -146,7 +146,7 @@ class App:
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
         identity = await self._access.identify(request)
-        nodes = [self._access.predicate(one, identity) for one in wanted]
+        granted = [self._access.grant(one, identity) for one in wanted]
         text = request.headers.get("Last-Event-ID") or cursor_given
         cursor = (parse_cursor(text) or Cursor()) if text else None
 
@@ -169,10 +169,10 @@ class App:
         connection = Connection(
             outbox, {one.database: self._hub.feeds[one.database] for one in wanted}, self._metrics
         )
-        for one, node in zip(wanted, nodes, strict=True):
+        for one, (node, view) in zip(wanted, granted, strict=True):
             connection.subscriptions[one.id] = Subscription(
                 one.id,
-                self._hub.feeds[one.database].intern(one.collection, node),
+                self._hub.feeds[one.database].intern(one.collection, node, view),
                 connection,
                 skip_initial=one.skip_initial,
                 hold_limit=limits.hold_bytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -77,9 +77,12 @@ class Client:
         where: Mapping[str, Any] | None = None,
         *,
         skip_initial: bool = False,
+        select: Sequence[str] | None = None,
     ) -> Subscription:
-        """One live query on a stream of its own; it connects when iterated over or `subscribe`d."""
-        return Subscription(self.stream([LiveQuery("q1", database, collection, where or {}, skip_initial)]))
+        """One live query on a stream of its own; it connects when iterated over or `subscribe`d. select: the fields to
+        get beside the primary key; None: all."""
+        query = LiveQuery("q1", database, collection, where or {}, skip_initial, select)
+        return Subscription(self.stream([query]))
 
     def stream(self, queries: Iterable[LiveQuery], *, cursor: str | None = None) -> Stream:
         """Several live queries on one stream; with the cursor of an earlier one it resumes there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -42,6 +42,7 @@ class LiveQuery:
     collection: str
     where: Mapping[str, Any] = field(default_factory=dict)
     skip_initial: bool = False
+    select: Sequence[str] | None = None
 
 
 class Stream:
@@ -194,7 +195,10 @@ class Stream:
                 "db": query.database,
                 "col": query.collection,
                 "where": query.where,
-                "options": {"skipInitial": query.skip_initial},
+                "options": {
+                    "skipInitial": query.skip_initial,
+                    **({} if query.select is None else {"select": list(query.select)}),
+                },
             }
             for query in self._queries.values()
         ]

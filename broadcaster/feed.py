@@ -15,6 +15,7 @@ from broadcaster.metrics import Metrics
 from broadcaster.predicate import Node, canonical
 from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription
+from broadcaster.view import WHOLE, Projection, View
 from cdc.errors import CursorExpired, EpochChanged, LogError
 from cdc.event import Chunk
 from cdc.log import EventLog, LogReader
@@ -65,18 +66,29 @@ class Feed:
 
     # -- live queries -----------------------------------------------------------------------------------------
 
-    def intern(self, collection: str, node: Node) -> LiveQuery:
+    def intern(self, collection: str, node: Node, view: View = WHOLE) -> LiveQuery:
         """The live query of this meaning; equal ones are the same object while anyone subscribes to it."""
         key = f"{self.database}\0{collection}\0{canonical(node)}"
+        if not view.is_whole:
+            key += f"\0{view.text()}"
         query = self._queries.get(key)
-        if query is None:
-            query = self.evaluator_of(key, collection, node)
-        return query
-
-    def evaluator_of(self, key: str, collection: str, node: Node) -> LiveQuery:
-        """A live query of its own, which takes no part in the dispatch."""
+        if query is not None:
+            return query
+        projection = None if view.is_whole else Projection(view)
         return LiveQuery(
-            key, self.database, collection, node, compile_predicate(node), self._transaction_bytes
+            key, self.database, collection, node, compile_predicate(node), self._transaction_bytes, projection
+        )
+
+    def twin(self, query: LiveQuery) -> LiveQuery:
+        """The same live query, but one that takes no part in the dispatch."""
+        return LiveQuery(
+            query.key,
+            self.database,
+            query.collection,
+            query.node,
+            query.test,
+            self._transaction_bytes,
+            query.projection,
         )
 
     def attach(self, subscription: Subscription) -> None:

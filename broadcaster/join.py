@@ -43,7 +43,7 @@ class Join:
         past = feed.recent.until(start)
         with self._metrics.snapshot_seconds.time():
             snapshot = await self._reader.read(query, self._limits.initial_rows, self._limits.initial_bytes)
-            subscription.key = snapshot.key
+            subscription.key = [name for name in snapshot.key if not query.hides(name)]
             if feed.source_epoch is not None and snapshot.epoch != feed.source_epoch:
                 raise RequestError(
                     "database_unavailable",
@@ -53,7 +53,7 @@ class Join:
             await self._meet(subscription, snapshot)
         if subscription.overlay.broken or earlier.broken:
             return None
-        rows = subscription.overlay.over(earlier.over(snapshot.rows))
+        rows = subscription.overlay.over(earlier.over(query.shown_all(snapshot.rows)))
         size = sum(map(len, rows.values()))
         check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)
         return rows
@@ -65,7 +65,7 @@ class Join:
         ranges = past.unseen(snapshot.shows)
         if ranges:
             unseen = {last for _, last in ranges}
-            alone = feed.evaluator_of(query.key, query.collection, query.node)
+            alone = feed.twin(query)
             evaluation = Evaluation()
             evaluation.add(alone)
             place = ranges[0][0] - 1

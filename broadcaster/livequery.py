@@ -5,7 +5,7 @@ Equal queries are one query: it is evaluated once and encoded once for all its s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,6 +13,7 @@ from broadcaster.change import Change, Delta, Part
 from broadcaster.evaluate import Predicate
 from broadcaster.index_terms import branches
 from broadcaster.predicate import Node
+from broadcaster.view import Projection, View
 
 if TYPE_CHECKING:
     from broadcaster.subscription import Subscription
@@ -48,8 +49,8 @@ class Outcome:
         return None
 
 
-Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool]
-"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow."""
+Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool, "View | None"]
+"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys."""
 
 
 class LiveQuery:
@@ -67,19 +68,29 @@ class LiveQuery:
         "database",
         "key",
         "node",
+        "projection",
         "subscriptions",
         "test",
     )
 
     def __init__(
-        self, key: str, database: str, collection: str, node: Node, test: Predicate, limit: int
+        self,
+        key: str,
+        database: str,
+        collection: str,
+        node: Node,
+        test: Predicate,
+        limit: int,
+        projection: Projection | None = None,
     ) -> None:
-        """key: the canonical form, rules included; limit: bytes of changes that one frame may hold."""
+        """key: the canonical form, rules included; limit: bytes of changes that one frame may hold; projection: what
+        of the rows is shown, None for all."""
         self.key = key
         self.database = database
         self.collection = collection
         self.node = node
         self.test = test
+        self.projection = projection
         self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
         self._limit = limit
@@ -121,7 +132,7 @@ class LiveQuery:
         if test(change.before_row):
             if not is_in:
                 self._add(b"delete", change.key, None)
-            elif change.before == change.after:
+            elif change.before == change.after or self._shows_alike(change):
                 return False
             else:
                 self._add(b"update", change.key, change.after)
@@ -130,7 +141,30 @@ class LiveQuery:
             self._add(b"insert", change.key, change.after)
         return is_in
 
+    def shown(self, key: bytes, doc: bytes) -> bytes:
+        """The row as subscribers see it."""
+        return doc if self.projection is None else self.projection.doc(key, doc)
+
+    def shown_all(self, rows: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """The rows (key → doc) as subscribers see them."""
+        if self.projection is None:
+            return rows
+        return {key: self.projection.doc(key, doc) for key, doc in rows.items()}
+
+    def hides(self, field: str) -> bool:
+        """Whether subscribers do not see this field."""
+        return self.projection is not None and self.projection.view.hides(field)
+
+    def _shows_alike(self, change: Change) -> bool:
+        if self.projection is None:
+            return False
+        assert change.before is not None
+        assert change.after is not None
+        return self.shown(change.key, change.before) == self.shown(change.key, change.after)
+
     def _add(self, kind: bytes, key: bytes, doc: bytes | None) -> None:
+        if doc is not None:
+            doc = self.shown(key, doc)
         self._size += len(key) + (0 if doc is None else len(doc))
         if self._size > self._limit:
             self._overflow = True
@@ -144,19 +178,25 @@ class LiveQuery:
         """The transaction has ended: what it did here; the next one starts clean. outcomes: those of this transaction
         so far, which live queries of the same fate share."""
         deltas = tuple(self._deltas or ())
-        fate = deltas, self._truncated, self._uncertain, self._overflow
+        projection = self.projection
+        view = None if projection is None or not projection.view.hidden else projection.view
+        fate = deltas, self._truncated, self._uncertain, self._overflow, view
         outcome = outcomes.get(fate)
         if outcome is None:
             suffix = b'"time":%d,"tx":"%b","changes":[%b]}' % (
                 part.time,
                 part.tx.encode(),
-                b",".join([_encode(*delta) for delta in deltas]),
+                b",".join([_encode(*delta) for delta in (deltas if view is None else self._masked(deltas))]),
             )
             outcome = outcomes[fate] = Outcome(
                 deltas, suffix, part.time, self._truncated, self._uncertain, self._overflow
             )
         self.clear()
         return outcome
+
+    def _masked(self, deltas: Sequence[Delta]) -> list[Delta]:
+        assert self.projection is not None
+        return [(kind, self.projection.key(key), doc) for kind, key, doc in deltas]
 
 
 def _encode(kind: bytes, key: bytes, doc: bytes | None) -> bytes:

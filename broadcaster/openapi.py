@@ -37,6 +37,9 @@ def openapi(project: str) -> dict[str, Any]:
                         _parameter("database", "path", "The database's alias.", required=True),
                         _parameter("collection", "path", "The collection.", required=True),
                         _parameter("where", "query", "Conditions as JSON; all rows if missing."),
+                        _parameter(
+                            "select", "query", "Fields to send, joined by commas; the key is always sent."
+                        ),
                         _parameter("skipInitial", "query", "`true`: changes only."),
                         _parameter("id", "query", "The live query's id in the frames; `q1` if missing."),
                         *common,
@@ -101,7 +104,10 @@ def openapi(project: str) -> dict[str, Any]:
                         "options": {
                             "type": "object",
                             "additionalProperties": False,
-                            "properties": {"skipInitial": {"type": "boolean"}},
+                            "properties": {
+                                "skipInitial": {"type": "boolean"},
+                                "select": {"type": "array", "items": {"type": "string"}},
+                            },
                         },
                     },
                 },

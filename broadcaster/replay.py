@@ -143,7 +143,7 @@ class _Pass:
             self.members[replay] = None
             for query in replay.queries:
                 if query.key not in self._alone:
-                    alone = self._feed.evaluator_of(query.key, query.collection, query.node)
+                    alone = self._feed.twin(query)
                     self._alone[query.key] = alone
                     self._by_query[query.key] = {}
                     self._evaluation.add(alone)

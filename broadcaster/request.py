@@ -12,8 +12,10 @@ from broadcaster.errors import RequestError
 
 _SINGLE_ID = "q1"
 _MAX_ID_CHARS = 200
-_OPTIONS = {"skipInitial"}
-_LATER = {"sort", "limit", "select"}
+_OPTIONS = {"skipInitial", "select"}
+_LATER = {"sort", "limit"}
+_MAX_SELECTED = 100
+_MAX_PATH_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Wanted:
     where: Any
     skip_initial: bool
     path: str
+    select: tuple[str, ...] | None = None
 
 
 def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
@@ -33,7 +36,7 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     for name in query:
         if name in _LATER:
             raise RequestError("bad_request", f"`{name}` is not supported yet", f"$.{name}")
-        if name not in {"where", "skipInitial", "cursor", "id", "ticket", "token"}:
+        if name not in {"where", "skipInitial", "cursor", "id", "select", "ticket", "token"}:
             raise RequestError("bad_request", f"unknown parameter `{name}`", f"$.{name}")
     skip = query.get("skipInitial", "false")
     if skip not in ("true", "false"):
@@ -41,7 +44,8 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     where = _where(query.get("where", "{}"))
     name = query.get("id", _SINGLE_ID)
     _check_id(name, "$.id")
-    return Wanted(name, database, collection, where, skip == "true", "$")
+    select = _select(query["select"].split(","), "$.select") if "select" in query else None
+    return Wanted(name, database, collection, where, skip == "true", "$", select)
 
 
 def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
@@ -91,7 +95,17 @@ def _wanted(item: Any, path: str) -> Wanted:
     skip = options.get("skipInitial", False)
     if not isinstance(skip, bool):
         raise RequestError("bad_request", "must be true or false", f"{path}.options.skipInitial")
-    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path)
+    select = _select(options["select"], f"{path}.options.select") if "select" in options else None
+    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path, select)
+
+
+def _select(fields: Any, path: str) -> tuple[str, ...]:
+    if not isinstance(fields, list) or not 0 < len(fields) <= _MAX_SELECTED:
+        raise RequestError("bad_request", f"must be a list of 1 to {_MAX_SELECTED} field names", path)
+    for field in fields:
+        if not isinstance(field, str) or len(field) > _MAX_PATH_CHARS or not all(field.split(".")):
+            raise RequestError("bad_request", "must hold field names, as `title` or `address.city`", path)
+    return tuple(fields)
 
 
 def _check_id(name: str, path: str) -> None:

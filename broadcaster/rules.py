@@ -1,11 +1,13 @@
-"""A collection's rule and a client's claims to the predicate of what it may read. (pure)
+"""A collection's rule and a client's claims to what it may read. (pure)
 
 Everything fails closed: a path that does not resolve, a value of another type and a missing rule let nothing pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -27,7 +29,20 @@ from broadcaster.predicate import (
     negate,
     one_of,
 )
-from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Match, Operand, Rule, ValueType, Variable
+from cdc.rule import (
+    AllOf,
+    Allow,
+    AnyOf,
+    Authenticated,
+    Deny,
+    Force,
+    Match,
+    Operand,
+    Remove,
+    Rule,
+    ValueType,
+    Variable,
+)
 
 
 class _Unresolved(Enum):
@@ -46,30 +61,43 @@ _MIRRORED: Final[Mapping[str, str]] = {"==": "==", "!=": "!=", ">": "<", ">=": "
 _OPERATION: Final = "read"
 
 
-def read_predicate(
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a client may read: the rows, the fields that are hidden in them, and those that are set (JSON values)."""
+
+    rows: Node
+    hidden: tuple[str, ...] = ()
+    forced: tuple[tuple[str, str], ...] = ()
+
+
+def read_grant(
     rule: Rule | None, fallback: Rule | None, claims: Mapping[str, Any] | None, where: Node = TRUE
-) -> Node:
-    """The rows that a client with these claims may read.
+) -> Grant:
+    """What a client with these claims may read.
 
     rule: the collection's `rules.read`; fallback: that of the collection named `default`, which holds only where the
     collection has none; claims: of the client's token, None without one; where: what it asks for.
     Raises RequestError, which does not say why: access_denied, or unauthenticated where a token might help.
     """
     decisive = fallback if rule is None else rule
-    allowed = FALSE if decisive is None else _Judge(claims, where).of(decisive)
-    if allowed != FALSE:
-        return allowed
+    if decisive is not None:
+        judge = _Judge(claims, where, FALSE)
+        allowed = judge.of(decisive)
+        if allowed != FALSE:
+            return _masked(allowed, judge.masks(decisive), judge)
     if claims is None and decisive is not None and not isinstance(decisive, Deny):
         raise RequestError("unauthenticated", "this collection is read with a token")
     raise RequestError("access_denied", "the rules do not let you read this collection")
 
 
 class _Judge:
-    """One request: turns rules into what rows must be like."""
+    """One request: turns rules into what rows must be like. unresolved: what a `match` is that cannot be decided."""
 
-    def __init__(self, claims: Mapping[str, Any] | None, where: Node) -> None:
+    def __init__(self, claims: Mapping[str, Any] | None, where: Node, unresolved: Node) -> None:
         self._claims = claims
+        self._where = where
         self._found = _held(where)
+        self._unresolved = unresolved
 
     def of(self, rule: Rule) -> Node:
         match rule:
@@ -77,16 +105,31 @@ class _Judge:
                 return TRUE
             case Deny():
                 return FALSE
-            case _ if self._claims is None and not isinstance(rule, (AllOf, AnyOf)):
-                return FALSE
-            case Authenticated():
-                return TRUE
+            case Match():
+                return self._unresolved if self._claims is None else self._match(rule)
+            case Authenticated() | Remove() | Force():
+                return FALSE if self._claims is None else TRUE
             case AllOf(clauses):
                 return all_of(map(self.of, clauses))
             case AnyOf(clauses):
                 return any_of(map(self.of, clauses))
-            case Match():
-                return self._match(rule)
+
+    def masks(self, rule: Rule) -> list[Remove | Force]:
+        """What of `remove` and `force` holds for this client. A clause that cannot be decided, or speaks of the row,
+        may be true; where one of several branches lets a row pass, what any of them hides is hidden."""
+        match rule:
+            case Remove() | Force():
+                likely = _Judge(self._claims, self._where, TRUE)
+                return [rule] if rule.clause is None or likely.of(rule.clause) != FALSE else []
+            case AllOf(clauses):
+                return [mask for clause in clauses for mask in self.masks(clause)]
+            case AnyOf(clauses):
+                open_ = [(self.of(clause), self.masks(clause)) for clause in clauses]
+                if any(node == TRUE and not masks for node, masks in open_):
+                    return []
+                return [mask for node, masks in open_ if node != FALSE for mask in masks]
+            case _:
+                return []
 
     def _match(self, rule: Match) -> Node:
         how: str = rule.eval
@@ -97,12 +140,12 @@ class _Judge:
             f1, f2, how = f2, f1, _MIRRORED[how]
         other = self._value(f2, rule.type, a_list=how in ("in", "notIn"))
         if other is _UNRESOLVED:
-            return FALSE
+            return self._unresolved
         if isinstance(f1, Variable) and f1.root == "doc":
             return _of_row(".".join(f1.segments), how, other)
         value = self._value(f1, rule.type, a_list=False)
         if value is _UNRESOLVED:
-            return FALSE
+            return self._unresolved
         if rule.type == "date":
             value = instant(value)
             other = [instant(item) for item in other] if isinstance(other, list) else instant(other)
@@ -119,17 +162,36 @@ class _Judge:
             return found if _is_of(kind, found) else _UNRESOLVED
         return found if isinstance(found, list) and all(_is_of(kind, item) for item in found) else _UNRESOLVED
 
+    def constant(self, operand: Operand) -> str | None:
+        """What `force` sets, as JSON; None where it does not resolve."""
+        found = self._variable(operand) if isinstance(operand, Variable) else operand
+        return json.dumps(found) if found is None or isinstance(found, (str, bool, int)) else None
+
     def _variable(self, variable: Variable) -> Any:
         if variable.root == "op":
             return _OPERATION
         if variable.root == "find":
             return self._found.get(".".join(variable.segments), _UNRESOLVED)
-        found: Any = self._claims
+        found: Any = self._claims or {}
         for segment in variable.segments:
             if not isinstance(found, Mapping) or segment not in found:
                 return _UNRESOLVED
             found = found[segment]
         return found
+
+
+def _masked(rows: Node, masks: Sequence[Remove | Force], judge: _Judge) -> Grant:
+    hidden: dict[str, None] = {}
+    forced: dict[str, str] = {}
+    for mask in masks:
+        if isinstance(mask, Remove):
+            hidden.update(dict.fromkeys(mask.fields))
+        else:
+            value = judge.constant(mask.value)
+            hidden[mask.field] = None
+            if value is not None:
+                forced[mask.field] = value
+    return Grant(rows, tuple(hidden), tuple(forced.items()))
 
 
 def _held(where: Node) -> dict[str, Literal]:

@@ -66,7 +66,24 @@ class AnyOf:
     clauses: tuple[Rule, ...]
 
 
-Rule: TypeAlias = "Allow | Deny | Authenticated | Match | AllOf | AnyOf"
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Passes with a valid token, and cuts these fields (dotted paths) out of the rows, unless `clause` surely fails."""
+
+    fields: tuple[str, ...]
+    clause: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """Passes with a valid token, and sets this field of every row, unless `clause` surely fails."""
+
+    field: str
+    value: Operand
+    clause: Rule | None = None
+
+
+Rule: TypeAlias = "Allow | Deny | Authenticated | Match | AllOf | AnyOf | Remove | Force"
 
 
 def rules_in(rule: Rule) -> Iterator[Rule]:
@@ -75,3 +92,5 @@ def rules_in(rule: Rule) -> Iterator[Rule]:
     if isinstance(rule, (AllOf, AnyOf)):
         for clause in rule.clauses:
             yield from rules_in(clause)
+    elif isinstance(rule, (Remove, Force)) and rule.clause is not None:
+        yield from rules_in(rule.clause)

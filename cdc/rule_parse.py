@@ -17,8 +17,10 @@ from cdc.rule import (
     Constant,
     Deny,
     Eval,
+    Force,
     Match,
     Operand,
+    Remove,
     Rule,
     ValueType,
     Variable,
@@ -31,10 +33,13 @@ RULE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "match": ("rule", "eval", "type", "f1", "f2"),
     "and": ("rule", "clauses"),
     "or": ("rule", "clauses"),
+    "remove": ("rule", "fields", "clause"),
+    "force": ("rule", "field", "value", "clause"),
 }
 """The keys of each rule."""
 
-_LATER: Final = ("query", "webhook", "remove", "force")
+_LATER: Final = ("query", "webhook")
+_OPTIONAL: Final = "clause"
 _MOST_DEPTH: Final = 8
 _ROOTS: Final = ("auth", "find", "doc", "op")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
@@ -52,12 +57,20 @@ def parse_rule(node: Reader, depth: int = 0) -> Rule:
         given["rule"].fail(f"the rule `{name}` is not supported yet; {', '.join(RULE_KEYS)} are")
     given = node.mapping(RULE_KEYS[name])
     for key in RULE_KEYS[name]:
-        if key not in given:
+        if key not in given and key != _OPTIONAL:
             node.fail(f"`{key}` is missing; the rule `{name}` has {', '.join(RULE_KEYS[name])}")
     if name in _PLAIN:
         return _PLAIN[name]()
     if name == "match":
         return _match(node, given)
+    clause = parse_rule(given["clause"], depth + 1) if "clause" in given else None
+    if name == "remove":
+        fields = tuple(map(_field, given["fields"].items()))
+        if not fields:
+            given["fields"].fail("must name at least one field")
+        return Remove(fields, clause)
+    if name == "force":
+        return _force(given, clause)
     clauses = tuple(parse_rule(clause, depth + 1) for clause in given["clauses"].items())
     if not clauses:
         given["clauses"].fail("must hold at least one rule")
@@ -87,6 +100,26 @@ def _match(node: Reader, given: Mapping[str, Reader]) -> Match:
             "one of `f1` and `f2` must not be of args.doc: a row's fields are compared with what the request says"
         )
     return Match(comparison, kind, f1, f2)
+
+
+def _field(node: Reader) -> str:
+    """A field of the result, as `salary` or, as Space Cloud has it, `res.salary`."""
+    path = node.string().removeprefix("res.")
+    if not all(path.split(".")):
+        node.fail("must be a field's name, or names joined by dots")
+    return path
+
+
+def _force(given: Mapping[str, Reader], clause: Rule | None) -> Force:
+    field = _field(given["field"])
+    if "." in field:
+        given["field"].fail("must be a field of the row itself, without dots")
+    value = _operand(given["value"], "string")
+    if isinstance(value, Variable) and value.root != "auth":
+        given["value"].fail("must be a text, or a variable of the token such as args.auth.id")
+    if isinstance(value, tuple):
+        given["value"].fail("must be one value")
+    return Force(field, value, clause)
 
 
 def _is_doc(operand: Operand) -> bool:

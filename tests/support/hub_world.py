@@ -20,6 +20,7 @@ from broadcaster.query import parse_where
 from broadcaster.snapshot.reader import Snapshot
 from broadcaster.sse import Cursor, parse_cursor
 from broadcaster.subscription import Subscription
+from broadcaster.view import WHOLE, View
 from cdc.config import Limits
 from cdc.event import Batch, Position, Record, Reset
 from support.memory_log import MemoryLog
@@ -165,11 +166,11 @@ class World:
         await self.writer.append(Batch(records, Position(EPOCH, order), 0, resets))
         return self._tx
 
-    def connect(self, cursor: str | None = None, **wheres: object) -> Client:
+    def connect(self, cursor: str | None = None, view: View = WHOLE, **wheres: object) -> Client:
         """A connection with one subscription for each keyword: id=where."""
         client = Client(self)
         for id_, where in wheres.items():
-            query = self.feed.intern("todos", parse_where(where))
+            query = self.feed.intern("todos", parse_where(where), view)
             client.connection.subscriptions[id_] = Subscription(
                 id_, query, client.connection, skip_initial=False, hold_limit=self.limits.hold_bytes
             )

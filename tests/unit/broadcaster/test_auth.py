@@ -307,6 +307,39 @@ async def test_nobody_sees_what_is_not_theirs() -> None:
         assert [data["changes"][0]["type"] for kind, data in other if kind == "diff"] == ["insert", "delete"]
 
 
+async def test_hidden_fields_are_shown_to_nobody_who_may_not_see_them() -> None:
+    """Equal queries of two clients, of whom one may see the salary."""
+    admin = {"rule": "match", "eval": "!=", "type": "string", "f1": "args.auth.role", "f2": "admin"}
+    rule = {"rule": "remove", "fields": ["salary"], "clause": admin}
+    async with site(rule) as here:
+        rich, poor = {"id": 1, "salary": 90, "n": 1}, {"id": 1, "salary": 10, "n": 1}
+        await here.world.commit(("c", None, rich))
+        clerk, boss = token(role="clerk", exp=time.time() + 2), token(role="admin", exp=time.time() + 2)
+        async with (
+            here.get(Authorization=f"Bearer {clerk}") as first,
+            here.get(Authorization=f"Bearer {boss}") as second,
+        ):
+            await asyncio.sleep(0.3)
+            await here.world.commit(("u", rich, poor))
+            await here.world.commit(("u", poor, poor | {"n": 2}))
+            seen, all_of_it = await events(first), await events(second)
+        assert "salary" not in json.dumps(seen)
+        assert [data["docs"] for kind, data in seen if kind == "initial"] == [[{"id": 1, "n": 1}]]
+        assert [data["changes"][0]["doc"] for kind, data in seen if kind == "diff"] == [{"id": 1, "n": 2}]
+        assert [data["changes"][0]["doc"] for kind, data in all_of_it if kind == "diff"] == [
+            poor,
+            poor | {"n": 2},
+        ]
+        for where in ('{"salary":{"$gt":50}}', '{"$or":[{"n":1},{"salary.x":1}]}'):
+            assert await here.status(params={"where": where}, Authorization=f"Bearer {clerk}") in (
+                (403, "access_denied"),
+                (401, "token_expired"),
+            )
+        fresh = token(role="clerk")
+        asked = {"where": '{"$not":{"salary":{"$gt":50}}}'}
+        assert await here.status(params=asked, Authorization=f"Bearer {fresh}") == (403, "access_denied")
+
+
 async def test_a_cursor_grants_nothing() -> None:
     async with site(OWNER) as here:
         await here.world.commit(("c", None, {"id": 1, "owner": "u1"}))

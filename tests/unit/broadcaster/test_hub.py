@@ -3,6 +3,7 @@ import asyncio
 from broadcaster import hub
 from broadcaster.errors import RequestError
 from broadcaster.sse import cursor_prefix, cursor_text
+from broadcaster.view import View
 from cdc.errors import LogError
 from cdc.event import Batch, Position, Reset
 from support.hub_world import EPOCH, World, event
@@ -250,6 +251,48 @@ async def test_a_replay_that_fails_starts_over_with_a_reason():
         await second.until(1, "ready")
         assert second.frames[0][1]["reason"] == "log_unreadable"
         assert len(second.rows()) == 1
+
+
+async def test_a_selection_is_all_that_is_sent_and_all_that_counts():
+    async with World() as world:
+        await world.commit(("c", None, row(1, title="a", text="x")))
+        client = world.connect(view=View(("title",)), q=OPEN)
+        whole = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        await whole.until(1, "ready")
+        await world.commit(("u", row(1, title="a", text="x"), row(1, title="a", text="y")))
+        await world.commit(("u", row(1, title="a", text="y"), row(1, title="b", text="y")))
+        await whole.until(2, "diff")
+        await client.until(1, "diff")
+        assert client.frames[0][1]["docs"] == [{"id": 1, "title": "a"}]
+        docs = [
+            change["doc"] for kind, data, _ in client.frames if kind == "diff" for change in data["changes"]
+        ]
+        assert docs == [{"id": 1, "title": "b"}]
+        again = world.connect(client.frames[1][2], view=View(("title",)), q=OPEN)
+        await again.until(1, "ready")
+        assert again.events == ["diff", "ready"]
+        other = world.connect(client.frames[1][2], view=View(("text",)), q=OPEN)
+        await other.until(1, "ready")
+        assert other.events == ["reset", "initial", "ready"]
+
+
+async def test_changes_while_a_selection_is_read():
+    async with World() as world:
+        await world.commit(("c", None, row(1, title="a")), ("c", None, row(2, title="b")))
+
+        async def meanwhile():
+            world.reader.before_answer = None
+            await world.commit(("u", row(1, title="a"), row(1, title="c")), ("c", None, row(3, title="d")))
+
+        world.reader.before_answer = meanwhile
+        client = world.connect(view=View(("title",)), q=OPEN)
+        await client.until(1, "ready")
+        assert sorted(client.rows().values(), key=lambda doc: doc["id"]) == [
+            {"id": 1, "title": "c"},
+            {"id": 2, "title": "b"},
+            {"id": 3, "title": "d"},
+        ]
 
 
 async def test_a_new_subscription_beside_a_resumed_one_starts_afresh():

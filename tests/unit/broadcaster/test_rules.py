@@ -10,8 +10,8 @@ from broadcaster.errors import RequestError
 from broadcaster.evaluate import compile_predicate
 from broadcaster.predicate import TRUE, conjunction
 from broadcaster.query import parse_where
-from broadcaster.rules import read_predicate
-from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Match, Rule, Variable
+from broadcaster.rules import Grant, read_grant
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Force, Match, Remove, Rule, Variable
 
 ALLOW, DENY, TOKEN = Allow(), Deny(), Authenticated()
 
@@ -30,22 +30,22 @@ def find(*path: str) -> Variable:
 
 def denial(rule: Rule | None, claims: Any = None, fallback: Rule | None = None, where: Any = None) -> str:
     with pytest.raises(RequestError) as denied:
-        read_predicate(rule, fallback, claims, parse_where(where or {}))
+        read_grant(rule, fallback, claims, parse_where(where or {}))
     return denied.value.code
 
 
 def allows(rule: Rule, claims: Any, row: dict[str, Any], where: Any = None) -> bool:
     """Whether a client with these claims may read the row."""
     try:
-        node = read_predicate(rule, None, claims, parse_where(where or {}))
+        node = read_grant(rule, None, claims, parse_where(where or {})).rows
     except RequestError:
         return False
     return compile_predicate(node)(row)
 
 
 def test_the_fallback_holds_only_where_there_is_no_rule() -> None:
-    assert read_predicate(ALLOW, DENY, None) == TRUE
-    assert read_predicate(None, ALLOW, None) == TRUE
+    assert read_grant(ALLOW, DENY, None) == Grant(TRUE)
+    assert read_grant(None, ALLOW, None) == Grant(TRUE)
     assert denial(None) == "access_denied"
     assert denial(DENY, fallback=ALLOW) == "access_denied"
     assert denial(None, fallback=DENY) == "access_denied"
@@ -53,11 +53,11 @@ def test_the_fallback_holds_only_where_there_is_no_rule() -> None:
 
 def test_a_token_is_asked_for_where_it_might_help() -> None:
     assert denial(TOKEN) == "unauthenticated"
-    assert read_predicate(TOKEN, None, {}) == TRUE
+    assert read_grant(TOKEN, None, {}) == Grant(TRUE)
     owner = Match("==", "string", auth("id"), doc("owner"))
     assert denial(owner) == "unauthenticated"
     assert denial(owner, {"sub": "u1"}) == "access_denied"
-    assert read_predicate(AnyOf((owner, ALLOW)), None, None) == TRUE
+    assert read_grant(AnyOf((owner, ALLOW)), None, None) == Grant(TRUE)
     assert denial(AllOf((owner, ALLOW))) == "unauthenticated"
 
 
@@ -125,7 +125,7 @@ def test_an_or_beside_the_condition_opens_nothing() -> None:
     """Space Cloud dropped the siblings of `$or`, in the rule as in the query."""
     where = parse_where({"userId": "me", "$or": [{"userId": "victim"}, {"userId": "me"}]})
     rule = Match("==", "string", find("userId"), auth("id"))
-    test = compile_predicate(conjunction(where, read_predicate(rule, None, {"id": "me"}, where)))
+    test = compile_predicate(conjunction(where, read_grant(rule, None, {"id": "me"}, where).rows))
     assert test({"userId": "me"})
     assert not test({"userId": "victim"})
 
@@ -176,8 +176,44 @@ def test_clauses() -> None:
     admin = Match("==", "string", auth("role"), "admin")
     public = Match("==", "bool", doc("public"), True)
     rule = AnyOf((admin, public, AllOf((owner, Match("==", "string", Variable("op", ()), "read")))))
-    assert read_predicate(rule, None, {"role": "admin"}) == TRUE
+    assert read_grant(rule, None, {"role": "admin"}) == Grant(TRUE)
     assert allows(rule, {"id": "u1"}, {"owner": "u1"})
     assert allows(rule, {"id": "u1"}, {"owner": "u2", "public": True})
     assert not allows(rule, {"id": "u1"}, {"owner": "u2"})
     assert not allows(rule, {"role": "Admin"}, {"owner": None})
+
+
+ADMIN = Match("==", "string", auth("role"), "admin")
+NOT_ADMIN = Match("!=", "string", auth("role"), "admin")
+
+
+def hidden(rule: Rule, claims: Any) -> tuple[str, ...]:
+    return read_grant(rule, None, claims).hidden
+
+
+def test_remove() -> None:
+    rule = AllOf((TOKEN, Remove(("salary", "bank.iban"), NOT_ADMIN)))
+    assert hidden(rule, {"role": "clerk"}) == ("salary", "bank.iban")
+    assert hidden(rule, {"role": "admin"}) == ()
+    assert hidden(rule, {}) == ("salary", "bank.iban")
+    assert hidden(rule, {"role": 5}) == ("salary", "bank.iban")
+    assert denial(rule) == "unauthenticated"
+    of_row = Remove(("salary",), Match("==", "string", doc("owner"), auth("id")))
+    assert hidden(of_row, {"id": "u1"}) == ("salary",)
+
+
+def test_what_any_open_branch_hides_is_hidden() -> None:
+    masked = AllOf((TOKEN, Remove(("salary",))))
+    assert hidden(AnyOf((ADMIN, masked)), {"role": "admin"}) == ()
+    assert hidden(AnyOf((ADMIN, masked)), {"role": "clerk"}) == ("salary",)
+    owner = Match("==", "string", doc("owner"), auth("id"))
+    assert hidden(AnyOf((owner, masked)), {"id": "u1"}) == ("salary",)
+    assert hidden(AnyOf((AllOf((DENY, Remove(("x",)))), TOKEN)), {}) == ()
+
+
+def test_force() -> None:
+    rule = AllOf((TOKEN, Force("tenant", auth("tenant")), Force("note", "hidden", NOT_ADMIN)))
+    grant = read_grant(rule, None, {"tenant": "t1", "role": "admin"})
+    assert (grant.hidden, grant.forced) == (("tenant",), (("tenant", '"t1"'),))
+    grant = read_grant(rule, None, {})
+    assert (grant.hidden, grant.forced) == (("tenant", "note"), (("note", '"hidden"'),))

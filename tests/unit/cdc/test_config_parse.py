@@ -474,8 +474,8 @@ def test_default_only_holds_rules():
         ),
         (
             {"rules": {"read": {"rule": "alow"}}},
-            "rules.read.rule: must be one of allow, deny, authenticated, match, and, or, query, webhook, remove, "
-            "force, not 'alow'; did you mean `allow`?",
+            "rules.read.rule: must be one of allow, deny, authenticated, match, and, or, remove, force, query, "
+            "webhook, not 'alow'; did you mean `allow`?",
         ),
         (
             {"rules": {"read": {"rule": "allow", "eval": "=="}}},
@@ -488,7 +488,7 @@ def test_collection_refused(collection, message):
     assert refusal(with_collection(**collection)) == f"{path}.{message}"
 
 
-@pytest.mark.parametrize("rule", ["query", "webhook", "remove", "force"])
+@pytest.mark.parametrize("rule", ["query", "webhook"])
 def test_rules_that_are_not_supported_yet_are_not_taken_for_others(rule):
     assert f"the rule `{rule}` is not supported yet" in refusal(
         with_collection(rules={"read": {"rule": rule}})

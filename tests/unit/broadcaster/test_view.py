@@ -1,0 +1,60 @@
+"""What of a row is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from broadcaster.view import Projection, View
+
+KEY = b'{"id":1}'
+DOC = b'{"id":1,"n":1.10,"big":12345678901234567890,"a":{"x":1e2,"y":[{"z":1,"w":2},5,[{"z":3}]]},"t":"\\u00e9"}'
+
+
+def doc(view: View, row: bytes = DOC, key: bytes = KEY) -> str:
+    return Projection(view).doc(key, row).decode()
+
+
+def test_select_keeps_bytes_and_the_key() -> None:
+    assert doc(View(("n",))) == '{"id":1,"n":1.10}'
+    assert doc(View(("big", "missing"))) == '{"id":1,"big":12345678901234567890}'
+    assert doc(View(("a.x",))) == '{"id":1,"a":{"x":1e2}}'
+    assert doc(View(("a.y.z",))) == '{"id":1,"a":{"y":[{"z":1},[{"z":3}]]}}'
+    assert doc(View(("a.y.z", "a"))) == doc(View(("a", "a.y.z"))) == doc(View(("a",)))
+    assert doc(View(("n.x",))) == '{"id":1}'
+
+
+def test_hidden_is_cut_out_wherever_it_is() -> None:
+    assert doc(View(hidden=("a", "n", "big"))) == '{"id":1,"t":"\\u00e9"}'
+    assert doc(View(hidden=("a.y.z", "a.x", "t", "n", "big"))) == '{"id":1,"a":{"y":[{"w":2},5,[{}]]}}'
+    assert doc(View(("a", "n"), hidden=("a.y", "n"))) == '{"id":1,"a":{"x":1e2}}'
+
+
+def test_a_hidden_key_is_hidden_in_keys_too() -> None:
+    projection = Projection(View(hidden=("id",)))
+    assert projection.key(KEY) == b"{}"
+    assert projection.doc(KEY, b'{"id":1,"n":2}') == b'{"n":2}'
+
+
+def test_forced() -> None:
+    assert doc(View(("n",), ("t",), (("t", '"x"'),))) == '{"id":1,"n":1.10,"t":"x"}'
+
+
+@pytest.mark.parametrize("odd", [rb'"\ud800"', b"1e400", b"[" * 3000 + b"]" * 3000])
+def test_rows_that_are_hard_to_read_hide_as_well(odd: bytes) -> None:
+    row = b'{"id":1,"secret":"s3cr3t","odd":%b,"n":2}' % odd
+    shown = doc(View(hidden=("secret",)), row)
+    assert "s3cr3t" not in shown
+    assert shown.startswith('{"id":1')
+
+
+def test_hides() -> None:
+    view = View(hidden=("a.b", "c"))
+    assert [view.hides(path) for path in ("a", "a.b", "a.b.c", "a.bc", "c", "c.x", "cc")] == [
+        True, True, True, False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_two_views_share_a_text_only_if_they_show_the_same() -> None:
+    views = [View(), View(()), View(("a",)), View(hidden=("a",)), View(forced=(("a", "1"),)), View(("a,b",))]
+    assert len({view.text() for view in views}) == len(views)
+    assert View(("a", "b")).text() == View(("b", "a", "b")).text()

@@ -211,7 +211,9 @@ async def test_a_slow_reader_is_evicted_and_delays_nobody():
                     number += 1
                     await server.world.commit(("c", None, {"id": number, "text": text}))
                     await frames(response, 1)
-            assert server.registry.get_sample_value("broadcaster_connections") == 1
+            async with asyncio.timeout(5):
+                while server.registry.get_sample_value("broadcaster_connections") != 1:
+                    await asyncio.sleep(0.005)
         writer.close()
         assert reader is not None
 

@@ -84,6 +84,11 @@ def _reader(config: Config, alias: str) -> SnapshotReader:
         from cdc.mongo.target import Target as MongoTarget
 
         return MongoReader(MongoTarget.of(config, alias))
+    if config.databases[alias].type == "mysql":
+        from broadcaster.snapshot.mysql import MysqlReader
+        from cdc.mysql.target import Target as MysqlTarget
+
+        return MysqlReader(MysqlTarget.of(config, alias))
     from broadcaster.snapshot.postgres import PostgresReader
     from cdc.postgres.target import Target
 

@@ -18,34 +18,39 @@ from broadcaster.snapshot.mysql_terms import EQ, SQL, Condition, Equality, condi
 from broadcaster.snapshot.pushed_down import NEVER, PushedDown
 from cdc.mysql.table import Column
 
-_PYTHON_CHARSET: Final[Mapping[str, str]] = {
-    "ascii": "ascii", "latin1": "cp1252", "ucs2": "ucs2", "utf8": "ucs2", "utf8mb3": "ucs2", "utf8mb4": "utf-8",
-    "utf16": "utf-8", "utf16le": "utf-8", "utf32": "utf-8",
+_LARGEST: Final[Mapping[str, str]] = {
+    "latin1": "cp1252", "ucs2": "", "utf8": "", "utf8mb3": "", "utf8mb4": "utf-8", "utf16": "utf-8", "utf16le": "utf-8",
+    "utf32": "utf-8",
 }  # fmt: skip
-"""The character sets in which a text has one spelling only, and a codec that tells whether it has any."""
+"""The character sets in which all that can be stored is text, and has one spelling: the codec that tells whether a text
+can be; "" for those that end at U+FFFF. In others there are bytes that mean nothing, for which the server and the rows
+have substitutes of their own, and texts with two spellings."""
 
 
 def text(column: Column, op: Comparison, literal: Literal) -> Condition:
     if not isinstance(literal, str):
         return NEVER
+    certain = column.charset in _LARGEST
     if not _is_unicode(literal):
         return NEVER if op is EQ else present(column, exact=False)
+    if not certain and (op is not EQ or "\ufffd" in literal):
+        return present(column, exact=False)
     name = quoted(column.name)
-    text = name if column.charset == "utf8mb4" else f"CONVERT({name} USING utf8mb4)"
-    left, right = f"CAST({text} AS BINARY)", _hex(literal.encode())
+    converted = name if column.charset == "utf8mb4" else f"CONVERT({name} USING utf8mb4)"
+    left, right = f"CAST({converted} AS BINARY)", _hex(literal.encode())
     if op is not EQ:
         return _of_text(column, f"{left} {SQL[op]} {right}")
-    if column.data_type in ("enum", "set") or not _is_spelt_once(literal, column.charset):
-        return Equality(((left, right),))
+    if column.data_type in ("enum", "set") or not _can_be_stored(literal, column.charset):
+        return Equality(((left, right),), certain)
     return Equality(((name, f"_utf8mb4 {right}"), (left, right)))
 
 
 def like(column: Column, pattern: str) -> PushedDown:
     """A text that matches the pattern, whose `\\` is the server's own escape."""
-    if not _is_unicode(pattern):
+    if not _is_unicode(pattern) or column.charset not in _LARGEST:
         return present(column, exact=False)
-    text = f"CONVERT({quoted(column.name)} USING utf8mb4) COLLATE utf8mb4_bin"
-    return _of_text(column, f"{text} LIKE _utf8mb4 {_hex(pattern.encode())}")
+    converted = f"CONVERT({quoted(column.name)} USING utf8mb4) COLLATE utf8mb4_bin"
+    return _of_text(column, f"{converted} LIKE _utf8mb4 {_hex(pattern.encode())}")
 
 
 def _of_text(column: Column, sql: str) -> PushedDown:
@@ -55,14 +60,15 @@ def _of_text(column: Column, sql: str) -> PushedDown:
     return PushedDown(f"{quoted(column.name)} IS NOT NULL AND ({sql}) IS NOT FALSE", (), False)
 
 
-def _is_spelt_once(text: str, charset: str | None) -> bool:
-    codec = _PYTHON_CHARSET.get(charset or "")
-    if codec == "ucs2":
-        return all(character <= "\uffff" for character in text)
+def _can_be_stored(text: str, charset: str | None) -> bool:
+    codec = _LARGEST.get(charset or "")
+    if not codec:
+        return codec is not None and all(character <= "\uffff" for character in text)
     try:
-        return codec is not None and text.encode(codec) is not None
+        text.encode(codec)
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

@@ -47,6 +47,12 @@ class GtidSet:
             for first, last in intervals
         )
 
+    def beginnings(self) -> GtidSet:
+        """Of each source what stands before its first gap."""
+        begun = GtidSet()
+        begun._intervals = {source: intervals[:1] for source, intervals in self._intervals.items()}
+        return begun
+
     def __contains__(self, gtid: str) -> bool:
         source, number = _split(gtid)
         return self._covers(source, number, number)

@@ -67,3 +67,7 @@ def test_a_position_of_mariadb_is_the_last_of_each_domain() -> None:
     assert str(GtidPosition.parse("")) == ""
     with pytest.raises(ValueError, match="no GTID of MariaDB"):
         GtidPosition.parse("0-1")
+
+
+def test_the_beginnings_are_what_stands_before_gaps() -> None:
+    assert str(GtidSet.parse(f"{A}:1-3:5-9:tag:2:4,{B}:7").beginnings()) == f"{A}:1-3:tag:2,{B}:7"

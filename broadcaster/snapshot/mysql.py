@@ -1,0 +1,180 @@
+"""Initial results from MySQL and MariaDB: the pushed-down query, filtered by the evaluator, and where it stands in the
+binlog."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, TypeVar
+
+import pymysql
+from pymysql.constants import ER
+
+from broadcaster.errors import RequestError
+from broadcaster.evaluate import decode_row
+from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.bounds import check_size
+from broadcaster.snapshot.mysql_session import Session, stream
+from broadcaster.snapshot.mysql_sql import push_down
+from broadcaster.snapshot.mysql_visibility import Ends, visibility
+from broadcaster.snapshot.reader import Snapshot
+from cdc.errors import LivetailError
+from cdc.mysql.catalog import load_table
+from cdc.mysql.connect import Connection, code_of, explain
+from cdc.mysql.gtid import GtidSet
+from cdc.mysql.place import Identity, end_of_binlog, identify, rows
+from cdc.mysql.position import order_of
+from cdc.mysql.table import Table
+from cdc.mysql.target import Name, Target, identifier
+from cdc.mysql.threads import in_thread
+from cdc.mysql.values import compile_row, select_list
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CONNECTIONS: Final = 4
+_TRIES: Final = 5
+_NO_TABLE: Final = (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR)
+
+_compiled = lru_cache(maxsize=100)(compile_row)
+
+
+class MysqlReader:
+    """Reads through a few connections of its own, opened at need, each used by one thread at a time."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._names: dict[str, Name] = {collection: name for name, collection in target.tables.items()}
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._idle: list[Session] = []
+        self._ends = Ends()
+        self._complaint = ""
+
+    async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
+        """See `SnapshotReader.read`. One transaction with a consistent view, which holds the table's metadata lock, so
+        that no DDL changes it meanwhile."""
+        return await self._run(lambda connection: self._read(connection, query, max_rows, max_bytes))
+
+    async def shows(self) -> Callable[[str], bool]:
+        """See `SnapshotReader.shows`."""
+        return await self._run(self._shows)
+
+    async def nudge(self) -> None:
+        """See `SnapshotReader.nudge`. There is nothing to do: the server sends its binlog to the very end by itself."""
+
+    async def close(self) -> None:
+        """See `SnapshotReader.close`."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, done in a thread; cancelled, its connection is closed. Database errors become
+        `database_unavailable`: where the database is and what it said is for the operator, and stands in the cause
+        and in the log."""
+        async with self._room:
+            session = self._idle.pop() if self._idle else Session(self._target)
+            try:
+                result = await in_thread(lambda: session.run(work), lambda _: session.close())
+            except asyncio.CancelledError:
+                session.interrupt()
+                raise
+            except RequestError:
+                raise
+            except (pymysql.MySQLError, OSError, LivetailError) as error:
+                why = explain(self._target, error)
+                if str(why) != self._complaint:
+                    self._complaint = str(why)
+                    log.warning("cannot read: %s", why)
+                raise self._unavailable("cannot be asked now") from why
+            self._complaint = ""
+            self._idle.append(session)
+            return result
+
+    def _read(self, connection: Connection, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
+        name = self._names[query.collection]
+        identity = identify(connection)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                shows, place = self._begin(connection, identity)
+                rows(connection, f"SELECT 1 FROM {identifier(*name)} LIMIT 0")  # the metadata lock
+                table = load_table(connection, *name)
+                if table is None:
+                    raise self._no_table(name)
+                found = _rows(connection, table, query, max_rows, max_bytes)
+                if place is None:
+                    place = self._end(connection, identity)
+                connection.commit()
+            except pymysql.MySQLError as error:
+                if code_of(error) in _NO_TABLE:
+                    raise self._no_table(name) from None
+                if code_of(error) != ER.TABLE_DEF_CHANGED or attempt == _TRIES:
+                    raise
+                connection.rollback()  # it was altered between the view and the lock
+            else:
+                return Snapshot(found, identity.epoch, place, shows, table.key)
+        raise AssertionError("the last try returns or raises")
+
+    def _begin(self, connection: Connection, identity: Identity) -> tuple[Callable[[str], bool], int | None]:
+        """Begin a transaction: what its view shows, and, where that is known, the place up to which it shows the
+        binlog, exactly."""
+        if not identity.mariadb:
+            # What was executed before there is a view is in it.
+            shows = self._shows_on_mysql(connection, identity)
+            rows(connection, "START TRANSACTION READ ONLY")
+            return shows, None
+        rows(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        status = dict(rows(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
+        place = order_of(status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]))
+        return visibility(place), place
+
+    def _shows(self, connection: Connection) -> Callable[[str], bool]:
+        identity = identify(connection)
+        if not identity.mariadb:
+            if not identity.gtids:
+                self._end(connection, identity)
+            return self._shows_on_mysql(connection, identity)
+        shows, _ = self._begin(connection, identity)
+        connection.rollback()
+        return shows
+
+    def _shows_on_mysql(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:
+        """The engine commits in the binlog's order and adds to the executed set under one lock; where it is told not
+        to, a transaction may be in the set before one that it builds upon."""
+        before = self._ends.ripe(identity.epoch, time.monotonic())
+        [[text, ordered]] = rows(connection, "SELECT @@global.gtid_executed, @@global.binlog_order_commits")
+        executed = GtidSet.parse(text)
+        return visibility(before, executed if ordered else executed.beginnings())
+
+    def _end(self, connection: Connection, identity: Identity) -> int:
+        """Whatever is committed is in the binlog below this place."""
+        end = end_of_binlog(connection, identity)
+        order = order_of(end.file, end.offset)
+        self._ends.add(identity.epoch, time.monotonic(), order)
+        return order
+
+    def _no_table(self, name: Name) -> RequestError:
+        return self._unavailable(f"has no table {'.'.join(name)} now")
+
+    def _unavailable(self, why: str) -> RequestError:
+        return RequestError("database_unavailable", f"`{self._target.alias}` {why}; waiting for it")
+
+
+def _rows(
+    connection: Connection, table: Table, query: LiveQuery, max_rows: int, max_bytes: int
+) -> dict[bytes, bytes]:
+    encode = _compiled(table)
+    where = push_down(query.node, {column.name: column for column in table.columns})
+    place = identifier(table.schema, table.name)
+    found: dict[bytes, bytes] = {}
+    size = 0
+    for row in stream(connection, f"SELECT {select_list(table)} FROM {place} WHERE {where.sql}"):
+        key, doc, kinds = encode(row)
+        if query.test(decode_row(doc), kinds):
+            found[key] = doc
+            size += len(doc)
+            check_size(len(found), size, max_rows, max_bytes)
+    return found

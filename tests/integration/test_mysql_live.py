@@ -1,0 +1,172 @@
+"""From a row to a live query's client: everything in one process, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pymysql
+
+from broadcaster.demo.mysql import EmbeddedMysql
+from servers.mysql import MysqlDatabase, temporary_database
+from support.live import PATIENCE_S, dev, until
+from support.semi_sync import committing, prepare
+from support.tail import eventually
+
+TODOS = "CREATE TABLE todos (id int PRIMARY KEY, title varchar(40), done boolean, n int)"
+
+
+async def test_rows_enter_change_and_leave(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:
+    db = each_mysql_db
+    db.execute(TODOS, "INSERT INTO todos VALUES (1, 'a', false, 1)")
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        live = client.live_query("db", "todos", {"done": False})
+        initial = await anext(live)
+        first = {"id": 1, "title": "a", "done": False, "n": 1}
+        assert (initial.type, initial.docs) == ("initial", [first])
+        db.execute(
+            "INSERT INTO todos VALUES (2, 'own', false, 1)", "INSERT INTO todos VALUES (3, 'c', true, 1)"
+        )
+        db.execute("UPDATE todos SET done = false WHERE id = 3", "UPDATE todos SET title = 'b' WHERE id = 2")
+        db.execute("UPDATE todos SET done = true WHERE id = 1", "DELETE FROM todos WHERE id = 3")
+        db.execute("UPDATE todos SET id = 20 WHERE id = 2")
+        changes = [await anext(live) for _ in range(7)]
+        assert [(change.type, change.find["id"]) for change in changes] == [
+            ("insert", 2),
+            ("insert", 3),
+            ("update", 2),
+            ("delete", 1),
+            ("delete", 3),
+            ("delete", 2),
+            ("insert", 20),
+        ]
+        by_id = client.live_query("db", "todos", {"id": 1})
+        assert (await anext(by_id)).docs == [first | {"done": True}]
+
+
+async def test_a_transaction_is_one_frame(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:
+    each_mysql_db.execute(TODOS)
+    async with dev("db", each_mysql_db.url, tmp_path, "todos") as client:
+        live = client.live_query("db", "todos")
+        await anext(live)
+        each_mysql_db.execute(
+            "BEGIN", "INSERT INTO todos (id) VALUES (1), (2), (3)", "UPDATE todos SET n = 1", "COMMIT"
+        )
+        changes = [await anext(live) for _ in range(6)]
+        assert [len(change.docs) for change in changes] == [3] * 6
+
+
+async def test_truncate_and_ddl(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:
+    """Live queries are emptied or start over."""
+    db = each_mysql_db
+    db.execute("CREATE TABLE todos (id int PRIMARY KEY)", "INSERT INTO todos VALUES (1)")
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        live = client.live_query("db", "todos")
+        assert (await anext(live)).docs == [{"id": 1}]
+        db.execute("TRUNCATE TABLE todos")
+        await until(live, lambda docs: docs == [])
+        db.execute("INSERT INTO todos VALUES (2)")
+        await until(live, lambda docs: docs == [{"id": 2}])
+        db.execute("ALTER TABLE todos ADD COLUMN n int NOT NULL DEFAULT 7")
+        assert "reset" in await until(live, lambda docs: docs == [{"id": 2, "n": 7}])
+        db.execute("INSERT INTO todos VALUES (3, 8)")
+        await until(live, lambda docs: docs == [{"id": 2, "n": 7}, {"id": 3, "n": 8}])
+        db.execute("DROP TABLE todos", TODOS, "INSERT INTO todos (id) VALUES (4)")
+        new = {"id": 4, "title": None, "done": None, "n": None}
+        assert "reset" in await until(live, lambda docs: docs == [new])
+
+
+async def test_many_readers_join_while_it_is_written_to(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:
+    """Snapshots and the stream meet, whatever is written meanwhile: each result ends as the database is."""
+    db = each_mysql_db
+    db.execute(TODOS)
+
+    def write(seed: int) -> None:
+        chance = random.Random(seed)
+        with db.connect() as connection, connection.cursor() as cursor:
+            for number in range(300):
+                id_ = 100 * seed + chance.randint(0, 30)
+                if chance.random() < 0.3:
+                    cursor.execute(f"DELETE FROM todos WHERE id = {id_}")
+                else:
+                    cursor.execute(f"REPLACE INTO todos (id, n, done) VALUES ({id_}, {number}, {number % 2})")
+
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        writing = asyncio.gather(*(asyncio.to_thread(write, seed) for seed in (1, 2, 3)))
+        lives = []
+        while not writing.done():
+            lives.append(client.live_query("db", "todos", {"done": True}))
+            await anext(lives[-1])
+        await writing
+        db.execute("INSERT INTO todos (id, done) VALUES (-1, true)")
+        rows = db.execute("SELECT id, n FROM todos WHERE done = 1")
+        expected = sorted((id_, n) for id_, n in rows)
+        for live in lives:
+            await until(live, lambda docs: any(doc["id"] == -1 for doc in docs))
+            assert sorted((doc["id"], doc["n"]) for doc in live.docs) == expected
+
+
+async def test_the_overlay_closes_the_gap_between_binlog_and_engine(
+    mysql_server: EmbeddedMysql, throwaway_mysql: Callable[..., EmbeddedMysql], tmp_path: Path
+) -> None:
+    """The stream has an insert, an update and a delete that no session sees yet, nor does a new live query's snapshot;
+    its initial result has them all the same, since everyone before was told of them."""
+    server = throwaway_mysql(mysql_server.installation.flavor)
+    prepare(server)
+    with temporary_database(server) as db:
+        db.execute(TODOS, "INSERT INTO todos (id, n) VALUES (1, 1), (2, 1)")
+        statement = "BEGIN; UPDATE todos SET n = 2 WHERE id = 1; DELETE FROM todos WHERE id = 2; "
+        statement += "INSERT INTO todos (id, n) VALUES (3, 2); COMMIT"
+        after = [(1, 2), (3, 2)]
+        async with dev("db", db.url, tmp_path, "todos") as client:
+            old = client.live_query("db", "todos")
+            await anext(old)
+            with committing(server, db, *statement.split("; ")):
+                await until(old, lambda docs: sorted((doc["id"], doc["n"]) for doc in docs) == after)
+                assert db.execute("SELECT id, n FROM todos") == [(1, 1), (2, 1)]
+                new = client.live_query("db", "todos")
+                assert sorted((doc["id"], doc["n"]) for doc in (await anext(new)).docs) == after
+            db.execute("INSERT INTO todos (id, n) VALUES (4, 4)")
+            change = await anext(new)
+            assert (change.type, change.find) == ("insert", {"id": 4})
+
+
+async def test_sigkill_of_the_database(
+    mysql_server: EmbeddedMysql, throwaway_mysql: Callable[..., EmbeddedMysql], tmp_path: Path
+) -> None:
+    server = throwaway_mysql(
+        mysql_server.installation.flavor, sync_binlog="1", innodb_flush_log_at_trx_commit="1"
+    )
+    with server.connect() as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE DATABASE app")
+    db = MysqlDatabase(server, "app")
+    db.execute(TODOS, "INSERT INTO todos (id, n) VALUES (1, 0)")
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        live = client.live_query("db", "todos")
+        await until(live, lambda docs: [doc["n"] for doc in docs] == [0])
+        for round_ in range(1, 3):
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+
+            async def write(n: int = round_) -> bool:
+                try:
+                    await asyncio.to_thread(db.execute, f"UPDATE todos SET n = {n}")
+                except pymysql.MySQLError:
+                    return False
+                return True
+
+            await eventually(write)
+            seen = await until(live, lambda docs, n=round_: [doc["n"] for doc in docs] == [n])  # type: ignore[misc]
+            assert seen == ["update"]
+
+
+async def test_a_new_live_query_on_an_idle_server(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:
+    """Nothing need be written for the stream to reach where a read stands, not even after the binlog was rotated."""
+    each_mysql_db.execute(TODOS)
+    async with dev("db", each_mysql_db.url, tmp_path, "todos") as client:
+        assert (await anext(client.live_query("db", "todos"))).docs == []
+        each_mysql_db.execute("FLUSH BINARY LOGS")
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await anext(client.live_query("db", "todos", {"n": 1}))).docs == []

@@ -71,7 +71,8 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class TableFacts:
     """A wanted table. `kind` is None if there is none of that name that our user may see, then `near` are the nearest
-    names. `cascades_from`: tables whose foreign keys change it, unlogged."""
+    names; with `may_select`, there is none: our user would see it. `cascades_from`: tables whose foreign keys change
+    it, unlogged."""
 
     schema: str
     name: str
@@ -135,7 +136,8 @@ def tables(
     facts: list[TableFacts] = []
     for name, collection in wanted.items():
         if name not in found:
-            facts.append(TableFacts(*name, None, near=_nearest(name, existing)))
+            may_select = _may_select(connection, name)
+            facts.append(TableFacts(*name, None, may_select=may_select, near=_nearest(name, existing)))
             continue
         kind, engine, has_key = found[name]
         parents = tuple(sorted(parent for parent, children in cascades.items() if collection in children))
@@ -149,11 +151,14 @@ def _may_select(connection: Connection, name: Name) -> bool:
     try:
         _rows(connection, f"SELECT * FROM {identifier(*name)} LIMIT 0")
     except pymysql.MySQLError as error:
-        if code_of(error) in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
+        if code_of(error) in (
+            ER.DBACCESS_DENIED_ERROR,
+            ER.TABLEACCESS_DENIED_ERROR,
+            ER.COLUMNACCESS_DENIED_ERROR,
+        ):
             return False
-        if code_of(error) == ER.VIEW_INVALID:
-            return True  # that it is a view is told
-        raise
+        if code_of(error) not in (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR, ER.VIEW_INVALID):
+            raise
     return True
 
 

@@ -32,6 +32,16 @@ def requirements(target: Target, facts: Facts) -> list[Requirement]:
     return found
 
 
+def awaited(facts: Facts) -> list[Requirement]:
+    """Tables that do not exist: told, and followed as soon as somebody makes them. The others need not wait."""
+    return [
+        requirement
+        for table in facts.tables
+        if table.kind is None and table.may_select
+        for requirement in _table(facts.server, table)
+    ]
+
+
 def advice(facts: Facts) -> list[Requirement]:
     """What is well to know; each is met, since the stream runs without it."""
     return [*_advice(facts.server), *_cascades(facts)]
@@ -110,7 +120,12 @@ def _table(server: Server, table: TableFacts) -> Iterator[Requirement]:
     grant = f"GRANT SELECT ON {quoted} TO {user};"
     if table.kind is None:
         near = f"; did you mean {' or '.join(table.near)}?" if table.near else ""
-        yield Requirement(name, False, f"does not exist, or user {server.user} may not see it{near}", grant)
+        if table.may_select:
+            yield Requirement(name, False, f"does not exist{near}")
+        else:
+            yield Requirement(
+                name, False, f"does not exist, or user {server.user} may not see it{near}", grant
+            )
         return
     if table.kind != "BASE TABLE":
         detail = f"is a {table.kind}; only plain tables can be live"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from typing import Final
 
 import pymysql
 
 from cdc.errors import SetupError
 from cdc.mysql.connect import Connection, connect, explain
 from cdc.mysql.facts import Facts, gather
-from cdc.mysql.requirements import advice, requirements
+from cdc.mysql.requirements import advice, awaited, requirements
 from cdc.mysql.target import Target
 from cdc.requirement import Requirement
 from cdc.requirement import explain as tell
+
+_log: Final = logging.getLogger(__name__)
 
 
 async def check(target: Target) -> list[Requirement]:
@@ -22,12 +26,15 @@ async def check(target: Target) -> list[Requirement]:
 
 
 def require(connection: Connection, target: Target) -> Facts:
-    """The facts of a server that has all that is needed. Blocks. Raises SetupError, which tells what is missing, with
-    the statements; pymysql.MySQLError."""
+    """The facts of a server that has all that is needed, but for tables that do not exist yet, which are logged.
+    Blocks. Raises SetupError, which tells what is missing, with the statements; pymysql.MySQLError."""
     facts = gather(connection, target.tables)
-    unmet = [requirement for requirement in requirements(target, facts) if not requirement.ok]
+    later = awaited(facts)
+    unmet = [each for each in requirements(target, facts) if not each.ok and each not in later]
     if unmet:
         raise SetupError(f"{target.alias} ({target.where}): {tell(unmet)}")
+    for table in later:
+        _log.warning("%s: %s %s; it is followed once it does", target.alias, table.name, table.detail)
     return facts
 
 

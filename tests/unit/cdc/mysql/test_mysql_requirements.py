@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cdc.mysql.facts import Facts, Server, TableFacts
-from cdc.mysql.requirements import advice, requirements
+from cdc.mysql.requirements import advice, awaited, requirements
 from support.mysql_target import target_of
 
 TARGET = target_of("mysql://app@db/shop", "todos")
@@ -125,7 +125,8 @@ def test_privileges():
 @pytest.mark.parametrize(
     ("change", "name", "words"),
     [
-        ({"kind": None, "near": ("shop.todo",)}, "", "may not see it; did you mean shop.todo?"),
+        ({"kind": None, "near": ("shop.todo",)}, "", "does not exist; did you mean shop.todo?"),
+        ({"kind": None, "may_select": False}, "", "does not exist, or user app@% may not see it"),
         ({"kind": "VIEW"}, "", "is a VIEW"),
         ({"kind": "SYSTEM VERSIONED"}, "", "is system-versioned"),
         ({"engine": "MyISAM"}, ": engine", "is MyISAM, which has no transactions"),
@@ -137,6 +138,12 @@ def test_tables(change, name, words):
     found = only(MYSQL, replace(TABLE, **change))
     assert found.name == f"table shop.todos{name}"
     assert words in found.detail
+
+
+def test_only_a_table_that_would_be_seen_is_awaited():
+    absent = replace(TABLE, kind=None)
+    assert awaited(Facts(MYSQL, (absent, TABLE), frozenset())) == [only(MYSQL, absent)]
+    assert awaited(Facts(MYSQL, (replace(absent, may_select=False),), frozenset())) == []
 
 
 def test_a_parent_that_cannot_be_looked_at():

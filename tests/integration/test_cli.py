@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 import yaml
 
+from servers.mysql import MysqlDatabase
 from servers.postgres import Database
 from servers.proxy import Proxy
 
@@ -306,6 +307,29 @@ def test_check_with_a_wrong_password(cli: Cli, todos: Database) -> None:
     assert "password authentication failed for user" in cli.run("check", code=1)
     cli.configure(todos.url.replace(f":{right}", ""), "todos")
     assert "no password supplied" in cli.run("check", code=1)
+
+
+def test_check_of_mysql(cli: Cli, mariadb_db: MysqlDatabase) -> None:
+    """It has nothing that we would do by ourselves; what is advised makes no check fail."""
+    name = mariadb_db.name
+    mariadb_db.execute(
+        "CREATE TABLE todos (id int PRIMARY KEY)",
+        f"CREATE USER {name}@'%' IDENTIFIED BY 'hunter2'",
+    )
+    try:
+        cli.configure(mariadb_db.url_as(name, "hunter2"), "todos", alias="sql-mysql")
+        said = cli.run("check", code=1)
+        assert f"UNMET  privilege REPLICATION SLAVE: user {name}@% does not have it" in said
+        statements = [line.strip() for line in said.splitlines() if line.strip().endswith(";")]
+        assert f"GRANT SELECT ON `{name}`.`todos` TO `{name}`@`%`;" in statements
+        mariadb_db.execute(*(statement.rstrip(";") for statement in statements))
+        said = cli.run("check", code=0)
+        assert "UNMET" not in said
+        assert "retention: " in said
+        cli.configure(mariadb_db.url_as(name, "wrong"), "todos", alias="sql-mysql")
+        assert "Look at user and password in `conn`" in cli.run("check", code=1)
+    finally:
+        mariadb_db.execute(f"DROP USER {name}@'%'")
 
 
 # -- what runs on -------------------------------------------------------------------------------------------------

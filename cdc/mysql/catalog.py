@@ -21,7 +21,11 @@ _KEY: Final = """
 SELECT table_name, column_name FROM information_schema.statistics
  WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' ORDER BY seq_in_index
 """
-_OF_TYPE: Final[Mapping[str, Hint]] = {"uuid": "uuid", "inet4": "inet4", "inet6": "inet6"}
+_OF_TYPE: Final[Mapping[str, Hint]] = {"uuid": "uuid", "inet4": "inet4", "inet6": "inet6", "vector": "vector"}
+_OLD_TIME: Final = re.compile(r"(?:datetime|timestamp|time)\(([1-6])\) /\* mariadb-5\.3 \*/")
+_DIGITS: Final[Mapping[str, Hint]] = {
+    "1": "digits1", "2": "digits2", "3": "digits3", "4": "digits4", "5": "digits5", "6": "digits6",
+}  # fmt: skip
 
 # As SHOW CREATE TABLE prints them: MariaDB's catalog hides both from whoever may only SELECT.
 _QUOTED: Final = r"`(?:[^`]|``)+`"
@@ -139,6 +143,8 @@ def _column(
         hint = "boolean"
     elif data_type == "longtext" and name in documents:
         hint = "json"
+    elif old := _OLD_TIME.match(column_type):
+        hint = _DIGITS[old[1]]
     return Column(name, data_type, column_type, charset, hint)
 
 

@@ -81,6 +81,9 @@ _IBM_KANJI: Final = (
 )
 """What eucjpms has at 8F F3 F3 and after."""
 
+_GB18030_2005: Final = {0x1E3F: 0xE7C7, 0xE7C7: 0x1E3F}
+"""Two characters that changed places with the standard of 2005."""
+
 _NOT_MICROSOFT: Final = str.maketrans("〜‖−¢£¬¦", "～∥－￠￡￢￤")
 
 
@@ -115,7 +118,7 @@ def decoder(charset: str) -> Decoder:
     if charset == "sjis":
         return lambda data: data.decode(codec, "replace").replace("＼", "\\")
     if charset == "gb18030":
-        return lambda data: data.decode(codec, "replace").replace("\ue7c7", "ḿ")
+        return lambda data: data.decode(codec, "replace").translate(_GB18030_2005)
     return lambda data: data.decode(codec, "replace")
 
 

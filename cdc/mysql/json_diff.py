@@ -72,10 +72,8 @@ def _changed_array(document: str, index: int, rest: list[_Leg], operation: int, 
         items[index] = _changed(items[index], rest, operation, value)
     elif value is None:
         del items[index]
-    elif index > len(items):
-        raise ValueError(f"a JSON diff inserts at {index} of {len(items)} items")
     else:
-        items.insert(index, value)
+        items.insert(index, value)  # beyond the end: at the end, as the server does
     return f"[{','.join(items)}]"
 
 

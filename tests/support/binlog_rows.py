@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pymysql
-import pymysql.connections
 
 _COM_BINLOG_DUMP = 0x12
 _NON_BLOCKING = 1
 _EVENT_HEAD = 19
+_CHECKSUM = 4
 _TABLE_MAP = 19
 _ROWS_V1 = (23, 24, 25)
 _ROWS_V2 = (30, 31, 32, 39)
@@ -22,7 +22,7 @@ _ROWS_V2 = (30, 31, 32, 39)
 
 class RowsEvent(NamedTuple):
     """op: `insert`, `update`, `delete` or `partial`; table_map: the body of the table map it belongs to;
-    body[at:]: the event from its count of columns on."""
+    body[at:]: the event from its count of columns on. Both bodies without their checksums."""
 
     op: str
     table_map: bytes
@@ -30,19 +30,7 @@ class RowsEvent(NamedTuple):
     at: int
 
 
-def connect(
-    host: str, port: int, user: str = "root", password: str = "", **options: object
-) -> pymysql.Connection:
-    """A connection whose session is set as the snapshots set theirs."""
-    connection = pymysql.connect(
-        host=host, port=port, user=user, password=password, charset="utf8mb4", autocommit=True, **options
-    )
-    with connection.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")
-    return connection
-
-
-def place(connection: pymysql.Connection) -> tuple[str, int]:
+def place(connection: pymysql.Connection[Any]) -> tuple[str, int]:
     """Where the binlog ends: file and offset."""
     with connection.cursor() as cursor:
         try:
@@ -54,11 +42,12 @@ def place(connection: pymysql.Connection) -> tuple[str, int]:
     return row[0], int(row[1])
 
 
-def rows_since(connection: pymysql.Connection, file: str, offset: int) -> list[RowsEvent]:
+def rows_since(connection: pymysql.Connection[Any], file: str, offset: int) -> list[RowsEvent]:
     """The rows events from there to the binlog's end; the connection is used up."""
     with connection.cursor() as cursor:
-        cursor.execute("SET @master_binlog_checksum = 'NONE', @source_binlog_checksum = 'NONE'")
-        cursor.execute("SET @mariadb_slave_capability = 4")
+        cursor.execute(
+            "SET @master_binlog_checksum = @@global.binlog_checksum, @mariadb_slave_capability = 4"
+        )
     request = struct.pack("<IHI", offset, _NON_BLOCKING, 0) + file.encode()
     connection._execute_command(_COM_BINLOG_DUMP, request)  # type: ignore[attr-defined]
     maps: dict[bytes, bytes] = {}
@@ -75,11 +64,11 @@ def rows_since(connection: pymysql.Connection, file: str, offset: int) -> list[R
     return found
 
 
-def _events(connection: pymysql.Connection) -> Iterator[tuple[int, bytes]]:
+def _events(connection: pymysql.Connection[Any]) -> Iterator[tuple[int, bytes]]:
     while True:
         packet = connection._read_packet()  # type: ignore[attr-defined]
         if packet.is_eof_packet():
             connection.close()
             return
         data: bytes = packet.get_all_data()[1:]
-        yield data[4], data[_EVENT_HEAD:]
+        yield data[4], data[_EVENT_HEAD:-_CHECKSUM]

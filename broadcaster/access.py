@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 from aiohttp import web
 
 from broadcaster.auth import Authenticator, Identity
+from broadcaster.checks import Checks, Found
 from broadcaster.errors import RequestError
 from broadcaster.predicate import Node, conjunction, leaves
 from broadcaster.query import QueryLimits, parse_where
 from broadcaster.request import Wanted
-from broadcaster.rules import read_grant
+from broadcaster.rules import asks_others, read_grant
 from broadcaster.view import View
 from cdc.config import Config
+from cdc.rule import Rule
+
+Grants: TypeAlias = Sequence[tuple[Wanted, tuple[Node, View]]]
+"""What is wanted, each with the predicate and the view that were granted for it."""
 
 
 class Access:
-    """The rules of one project. feeds: the aliases of the databases that are live."""
+    """The rules of one project. feeds: the aliases of the databases that are live; found: whether a collection has a
+    row that matches, as `Hub.found`."""
 
-    def __init__(self, config: Config, feeds: Collection[str]) -> None:
+    def __init__(self, config: Config, feeds: Collection[str], found: Found) -> None:
         self._config = config
         self._feeds = feeds
+        self._checks = Checks(config.id, found)
         limits = config.realtime.limits
         self._query_limits = QueryLimits(
             limits.where_depth, limits.where_conditions, limits.in_items, limits.pattern_characters
@@ -47,10 +56,33 @@ class Access:
 
     async def close(self) -> None:
         """Release connections."""
+        await self._checks.close()
         if self._authenticator is not None:
             await self._authenticator.close()
 
-    def grant(self, one: Wanted, identity: Identity | None) -> tuple[Node, View]:
+    async def until_changed(self, granted: Grants, identity: Identity | None) -> tuple[Wanted, RequestError]:
+        """Ask again, every `recheck` seconds, until one of these is granted something else; what the client is told."""
+        while True:
+            await asyncio.sleep(self._config.realtime.recheck)
+            for one, before in granted:
+                try:
+                    if await self.grant(one, identity) != before:
+                        changed = RequestError("access_changed", "what you may read has changed; reconnect")
+                        return one, changed
+                except RequestError as refused:
+                    return one, refused
+
+    def asks_others(self, one: Wanted) -> bool:
+        """Whether the answer may be another in a while: the rules ask other collections or services."""
+        return bool(asks_others(self._rule(one.database, one.collection)))
+
+    def _rule(self, database: str, collection: str) -> Rule | None:
+        """The rule that decides."""
+        given = self._config.databases[database]
+        own = given.collections[collection].read
+        return given.default_read if own is None else own
+
+    async def grant(self, one: Wanted, identity: Identity | None) -> tuple[Node, View]:
         """The predicate of what the client wants and may read, and what of the rows it sees. Raises RequestError."""
         database = self._config.databases.get(one.database)
         if database is None or one.database not in self._feeds:
@@ -73,7 +105,9 @@ class Access:
             )
         claims = None if identity is None else identity.claims
         where = parse_where(one.where, self._query_limits, f"{one.path}.where")
-        grant = read_grant(collection.read, database.default_read, claims, where)
+        rule = self._rule(one.database, one.collection)
+        answers = await self._checks.answers(asks_others(rule), claims, where, one)
+        grant = read_grant(rule, None, claims, where, answers)
         view = View(one.select, grant.hidden, grant.forced)
         for leaf in leaves(where):
             if view.hides(leaf.path):

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from broadcaster import request as requests
-from broadcaster.access import Access
+from broadcaster.access import Access, Grants
 from broadcaster.auth import TICKET_SECONDS, Identity
 from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
@@ -68,7 +68,7 @@ class App:
         self._registry = registry
         self._readiness = readiness
         self._limits = config.realtime.limits
-        self._access = Access(config, hub.feeds)
+        self._access = Access(config, hub.feeds, hub.found)
         self._connections: set[Connection] = set()
         self._closing = False
 
@@ -146,7 +146,7 @@ class App:
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
         identity = await self._access.identify(request)
-        granted = [self._access.grant(one, identity) for one in wanted]
+        granted = [await self._access.grant(one, identity) for one in wanted]
         text = request.headers.get("Last-Event-ID") or cursor_given
         cursor = (parse_cursor(text) or Cursor()) if text else None
 
@@ -177,11 +177,25 @@ class App:
                 skip_initial=one.skip_initial,
                 hold_limit=limits.hold_bytes,
             )
-        await self._serve(connection, cursor, identity)
+        changing = [
+            (one, grant) for one, grant in zip(wanted, granted, strict=True) if self._access.asks_others(one)
+        ]
+        recheck = asyncio.create_task(self._recheck(connection, changing, identity)) if changing else None
+        try:
+            await self._serve(connection, cursor, identity)
+        finally:
+            if recheck is not None:
+                recheck.cancel()
         if not request.transport or request.transport.is_closing():
             return response
         await response.write_eof()
         return response
+
+    async def _recheck(self, connection: Connection, granted: Grants, identity: Identity | None) -> None:
+        """End the connection once a client may read something else than when it came: it reconnects to what it may."""
+        one, error = await self._access.until_changed(granted, identity)
+        connection.error(connection.subscriptions[one.id], error)
+        connection.outbox.close()
 
     async def _serve(self, connection: Connection, cursor: Cursor | None, identity: Identity | None) -> None:
         """Run the connection until either side closes it, or the client's token ends."""

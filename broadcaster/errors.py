@@ -21,6 +21,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "unknown_collection": (404, "the database has no such collection"),
     "not_realtime": (400, "the collection is not realtime-enabled"),
     "access_denied": (403, "the rules do not let this client read the collection"),
+    "access_changed": (503, "what the client may read has changed since it came: reconnect"),
     "unauthenticated": (
         401,
         "the collection is read with a token, or the token given is none that is accepted",

@@ -13,6 +13,7 @@ from broadcaster.errors import RequestError
 from broadcaster.feed import Feed
 from broadcaster.join import Join
 from broadcaster.metrics import Metrics
+from broadcaster.predicate import Node
 from broadcaster.recent import PRUNE_AT
 from broadcaster.replay import Replays
 from broadcaster.snapshot.reader import SnapshotReader
@@ -77,6 +78,16 @@ class Hub:
                 complaint = why
             self.complaints[feed.database] = complaint
             await asyncio.sleep(_WATCH_SECONDS)
+
+    async def found(self, database: str, collection: str, node: Node) -> bool:
+        """Whether the collection has a row that matches now. Raises RequestError where it cannot be asked."""
+        query = self.feeds[database].intern(collection, node)
+        try:
+            return bool((await self._readers[database].read(query, 1, self._limits.initial_bytes)).rows)
+        except RequestError as error:
+            if error.code != "result_too_large":
+                raise
+            return True
 
     async def close(self) -> None:
         """Release the readers' connections."""

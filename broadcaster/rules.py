@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final
 
 from broadcaster.errors import RequestError
@@ -38,10 +39,13 @@ from cdc.rule import (
     Force,
     Match,
     Operand,
+    Query,
     Remove,
     Rule,
     ValueType,
     Variable,
+    Webhook,
+    rules_in,
 )
 
 
@@ -71,17 +75,22 @@ class Grant:
 
 
 def read_grant(
-    rule: Rule | None, fallback: Rule | None, claims: Mapping[str, Any] | None, where: Node = TRUE
+    rule: Rule | None,
+    fallback: Rule | None,
+    claims: Mapping[str, Any] | None,
+    where: Node = TRUE,
+    answers: Mapping[Query | Webhook, bool] = MappingProxyType({}),
 ) -> Grant:
     """What a client with these claims may read.
 
     rule: the collection's `rules.read`; fallback: that of the collection named `default`, which holds only where the
-    collection has none; claims: of the client's token, None without one; where: what it asks for.
+    collection has none; claims: of the client's token, None without one; where: what it asks for;
+    answers: whether those rules pass that ask others; one that is missing does not.
     Raises RequestError, which does not say why: access_denied, or unauthenticated where a token might help.
     """
     decisive = fallback if rule is None else rule
     if decisive is not None:
-        judge = _Judge(claims, where, FALSE)
+        judge = _Judge(claims, where, FALSE, answers)
         allowed = judge.of(decisive)
         if allowed != FALSE:
             return _masked(allowed, judge.masks(decisive), judge)
@@ -93,11 +102,18 @@ def read_grant(
 class _Judge:
     """One request: turns rules into what rows must be like. unresolved: what a `match` is that cannot be decided."""
 
-    def __init__(self, claims: Mapping[str, Any] | None, where: Node, unresolved: Node) -> None:
+    def __init__(
+        self,
+        claims: Mapping[str, Any] | None,
+        where: Node,
+        unresolved: Node,
+        answers: Mapping[Query | Webhook, bool],
+    ) -> None:
         self._claims = claims
         self._where = where
         self._found = _held(where)
         self._unresolved = unresolved
+        self._answers = answers
 
     def of(self, rule: Rule) -> Node:
         match rule:
@@ -109,6 +125,9 @@ class _Judge:
                 return self._unresolved if self._claims is None else self._match(rule)
             case Authenticated() | Remove() | Force():
                 return FALSE if self._claims is None else TRUE
+            case Query() | Webhook():
+                known = self._answers.get(rule)
+                return self._unresolved if known is None or self._claims is None else _constant(known)
             case AllOf(clauses):
                 return all_of(map(self.of, clauses))
             case AnyOf(clauses):
@@ -119,7 +138,7 @@ class _Judge:
         may be true; where one of several branches lets a row pass, what any of them hides is hidden."""
         match rule:
             case Remove() | Force():
-                likely = _Judge(self._claims, self._where, TRUE)
+                likely = _Judge(self._claims, self._where, TRUE, self._answers)
                 return [rule] if rule.clause is None or likely.of(rule.clause) != FALSE else []
             case AllOf(clauses):
                 return [mask for clause in clauses for mask in self.masks(clause)]
@@ -164,8 +183,12 @@ class _Judge:
 
     def constant(self, operand: Operand) -> str | None:
         """What `force` sets, as JSON; None where it does not resolve."""
-        found = self._variable(operand) if isinstance(operand, Variable) else operand
+        found = self.resolved(operand)
         return json.dumps(found) if found is None or isinstance(found, (str, bool, int)) else None
+
+    def resolved(self, operand: Operand) -> Any:
+        """What the operand stands for, of whatever type."""
+        return self._variable(operand) if isinstance(operand, Variable) else operand
 
     def _variable(self, variable: Variable) -> Any:
         if variable.root == "op":
@@ -192,6 +215,26 @@ def _masked(rows: Node, masks: Sequence[Remove | Force], judge: _Judge) -> Grant
             if value is not None:
                 forced[mask.field] = value
     return Grant(rows, tuple(hidden), tuple(forced.items()))
+
+
+def wanted_of(rule: Query, claims: Mapping[str, Any], where: Node) -> dict[str, Any] | None:
+    """What the other collection is asked for, as a `where`; None where a variable does not resolve."""
+    judge = _Judge(claims, where, FALSE, {})
+    found = {field: judge.resolved(operand) for field, operand in rule.find}
+    return (
+        None
+        if any(value is _UNRESOLVED for value in found.values())
+        else {field: {"$eq": value} for field, value in found.items()}
+    )
+
+
+def asks_others(rule: Rule | None) -> list[Query | Webhook]:
+    """The rules herein that only others can answer."""
+    return [] if rule is None else [part for part in rules_in(rule) if isinstance(part, (Query, Webhook))]
+
+
+def _constant(holds: bool) -> Node:
+    return TRUE if holds else FALSE
 
 
 def _held(where: Node) -> dict[str, Literal]:

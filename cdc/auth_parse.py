@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cdc.config import Auth
-from cdc.config_reader import Reader
+from cdc.config_reader import Reader, parse_url
 
 AUTH_KEYS: Final = (
     "algorithm", "publicKey", "jwks", "issuer", "audience", "leeway", "cookie", "allowQueryToken",
@@ -18,9 +18,6 @@ KEY_ALGORITHMS: Final = (
 )  # fmt: skip
 
 _COOKIE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_URL: Final = re.compile(
-    r"https://[^\s/@]+(?:/\S*)?|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/\S*)?"
-)
 
 
 def parse_auth(top: Mapping[str, Reader]) -> Auth | None:
@@ -41,20 +38,13 @@ def parse_auth(top: Mapping[str, Reader]) -> Auth | None:
     return Auth(
         algorithm=given["algorithm"].choice(allowed) if "algorithm" in given else usual,
         key=given["publicKey"].secret() if "publicKey" in given else secret,
-        jwks=_url(given["jwks"]) if "jwks" in given else None,
+        jwks=parse_url(given["jwks"]) if "jwks" in given else None,
         issuer=given["issuer"].string() if "issuer" in given else None,
         audience=given["audience"].string() if "audience" in given else None,
         leeway=given["leeway"].duration() if "leeway" in given else 0.0,
         cookie=_cookie(given["cookie"]) if "cookie" in given else None,
         query_token="allowQueryToken" in given and given["allowQueryToken"].boolean(),
     )
-
-
-def _url(node: Reader) -> str:
-    url = node.string()
-    if not _URL.fullmatch(url):
-        node.fail("must be an https:// URL without user and password (http:// on this machine only)")
-    return url
 
 
 def _cookie(node: Reader) -> str:

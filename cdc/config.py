@@ -52,7 +52,7 @@ class KafkaConfig:
 
 @dataclass(frozen=True, slots=True)
 class Realtime:
-    """`modules.realtime`: `ready_lag` and `heartbeat` in seconds."""
+    """`modules.realtime`: `ready_lag`, `heartbeat` and `recheck` (of rules that ask others) in seconds."""
 
     enabled: bool = True
     kafka: KafkaConfig | None = None
@@ -60,6 +60,7 @@ class Realtime:
     cors_origins: tuple[str, ...] = ()
     ready_lag: float = 30.0
     heartbeat: float = 15.0
+    recheck: float = 60.0
     limits: Limits = Limits()
 
 

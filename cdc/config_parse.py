@@ -15,7 +15,7 @@ from cdc.auth_parse import AUTH_KEYS, parse_auth
 from cdc.config import Collection, Config, Database, KafkaConfig, Limits, Realtime, Retention
 from cdc.config_reader import Reader, Secret
 from cdc.errors import ConfigError
-from cdc.rule import AllOf, Allow, AnyOf, Deny, Rule, rules_in
+from cdc.rule import AllOf, Allow, AnyOf, Deny, Query, Rule, rules_in
 from cdc.rule_parse import parse_rule
 
 TYPES: Final = ("mongo", "postgres", "mysql")
@@ -40,7 +40,16 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("id", "secret", "auth", "modules"),
     "auth": AUTH_KEYS,
     "modules": ("realtime", "crud", "auth", "faas", "fileStore"),
-    "modules.realtime": ("enabled", "kafka", "retention", "cors", "readyLag", "heartbeat", "limits"),
+    "modules.realtime": (
+        "enabled",
+        "kafka",
+        "retention",
+        "cors",
+        "readyLag",
+        "heartbeat",
+        "recheck",
+        "limits",
+    ),
     "modules.realtime.retention": ("age", "size"),
     "modules.realtime.cors": ("origins",),
     "modules.crud.<alias>": ("type", "conn", "isPrimary", "manage", "slot", "publication", "collections"),
@@ -71,6 +80,7 @@ class _Parser:
         self._root = root
         self._ignored: list[str] = []
         self._needs_tokens: Reader | None = None
+        self._queries: list[tuple[Reader, Query]] = []
 
     def config(self) -> Config:
         top = self._root.mapping(KEYS[""])
@@ -88,6 +98,12 @@ class _Parser:
         primary = [alias for alias, database in databases.items() if database.is_primary]
         if len(primary) > 1:
             modules["crud"].fail(f"only one database can be primary, not {' and '.join(primary)}")
+        for node, query in self._queries:
+            asked = databases.get(query.database)
+            if asked is None or not getattr(asked.collections.get(query.collection), "is_realtime", False):
+                node.fail(
+                    f"there is no live collection {query.collection!r} in a database {query.database!r}"
+                )
         auth = parse_auth(top)
         if auth is None and self._needs_tokens is not None:
             self._needs_tokens.fail(
@@ -116,6 +132,8 @@ class _Parser:
             values["ready_lag"] = given["readyLag"].duration()
         if "heartbeat" in given:
             values["heartbeat"] = given["heartbeat"].duration()
+        if "recheck" in given:
+            values["recheck"] = given["recheck"].duration()
         if "limits" in given:
             names = {camel(each.name): each.name for each in fields(Limits)}
             limits = given["limits"].mapping(names)
@@ -169,6 +187,8 @@ class _Parser:
             ):
                 if operation == "read":
                     read = parse_rule(rule)
+                    found = [(rule, part) for part in rules_in(read) if isinstance(part, Query)]
+                    self._queries += found
                     if any(not isinstance(part, (Allow, Deny, AllOf, AnyOf)) for part in rules_in(read)):
                         self._needs_tokens = self._needs_tokens or rule
                 else:

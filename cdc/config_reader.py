@@ -20,6 +20,10 @@ _BYTES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30
 _MOST_BYTES: Final = (1 << 63) - 1
 _NAMED: Final = re.compile(r"'[\w!-]{2,}'")  # PyYAML quotes the file's own words, which may be a password's
 _PLAIN_KEY: Final = re.compile(r"<<|[\w$.-][\w $.-]{0,99}")
+_URL: Final = re.compile(
+    r"https://[^\s/@]+(?:/\S*)?|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/\S*)?"
+)
+_PLAIN_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _STANDARD_TAG: Final = "tag:yaml.org,2002:"
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
@@ -140,6 +144,17 @@ class Reader:
             self.fail("must not be empty")
         return text
 
+    def plain(self) -> str | int | float | bool:
+        """A text, or what YAML takes for a number or a truth value where it is not in quotes."""
+        text = self.string()
+        if not isinstance(self._node, yaml.ScalarNode) or self._node.style is not None:
+            return text
+        if text in ("true", "false"):
+            return text == "true"
+        if _PLAIN_NUMBER.fullmatch(text):
+            return float(text) if "." in text else int(text)
+        return text
+
     def secret(self) -> Secret:
         """Text that no error or log shows."""
         return Secret(self.string())
@@ -207,3 +222,11 @@ class Reader:
 
     def _kind(self) -> str:
         return "nothing" if self.is_null else _KINDS[type(self._node)]
+
+
+def parse_url(node: Reader) -> str:
+    """A URL to ask. Raises ConfigError for one that would be asked in the open, or holds a password."""
+    url = node.string()
+    if not _URL.fullmatch(url):
+        node.fail("must be an https:// URL without user and password (http:// on this machine only)")
+    return url

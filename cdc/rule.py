@@ -83,7 +83,23 @@ class Force:
     clause: Rule | None = None
 
 
-Rule: TypeAlias = "Allow | Deny | Authenticated | Match | AllOf | AnyOf | Remove | Force"
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Passes with a valid token if a row of another collection is found. find: its fields are equal to these."""
+
+    database: str
+    collection: str
+    find: tuple[tuple[str, Operand], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Passes with a valid token if this URL, asked by POST, answers with any 2xx."""
+
+    url: str
+
+
+Rule: TypeAlias = "Allow | Deny | Authenticated | Match | AllOf | AnyOf | Remove | Force | Query | Webhook"
 
 
 def rules_in(rule: Rule) -> Iterator[Rule]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, get_args
 
-from cdc.config_reader import Reader
+from cdc.config_reader import Reader, parse_url
 from cdc.rule import (
     AllOf,
     Allow,
@@ -20,10 +20,12 @@ from cdc.rule import (
     Force,
     Match,
     Operand,
+    Query,
     Remove,
     Rule,
     ValueType,
     Variable,
+    Webhook,
 )
 
 RULE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -35,10 +37,11 @@ RULE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "or": ("rule", "clauses"),
     "remove": ("rule", "fields", "clause"),
     "force": ("rule", "field", "value", "clause"),
+    "query": ("rule", "db", "col", "find"),
+    "webhook": ("rule", "url"),
 }
 """The keys of each rule."""
 
-_LATER: Final = ("query", "webhook")
 _OPTIONAL: Final = "clause"
 _MOST_DEPTH: Final = 8
 _ROOTS: Final = ("auth", "find", "doc", "op")
@@ -52,9 +55,7 @@ def parse_rule(node: Reader, depth: int = 0) -> Rule:
     given = node.mapping()
     if "rule" not in given:
         node.fail("`rule` is missing, as in {rule: allow}, {rule: deny} or {rule: authenticated}")
-    name = given["rule"].choice((*RULE_KEYS, *_LATER))
-    if name in _LATER:
-        given["rule"].fail(f"the rule `{name}` is not supported yet; {', '.join(RULE_KEYS)} are")
+    name = given["rule"].choice(RULE_KEYS)
     given = node.mapping(RULE_KEYS[name])
     for key in RULE_KEYS[name]:
         if key not in given and key != _OPTIONAL:
@@ -63,6 +64,10 @@ def parse_rule(node: Reader, depth: int = 0) -> Rule:
         return _PLAIN[name]()
     if name == "match":
         return _match(node, given)
+    if name == "query":
+        return _query(given)
+    if name == "webhook":
+        return Webhook(parse_url(given["url"]))
     clause = parse_rule(given["clause"], depth + 1) if "clause" in given else None
     if name == "remove":
         fields = tuple(map(_field, given["fields"].items()))
@@ -120,6 +125,18 @@ def _force(given: Mapping[str, Reader], clause: Rule | None) -> Force:
     if isinstance(value, tuple):
         given["value"].fail("must be one value")
     return Force(field, value, clause)
+
+
+def _query(given: Mapping[str, Reader]) -> Query:
+    find: list[tuple[str, Operand]] = []
+    for field, value in given["find"].mapping().items():
+        operand = _operand(value, "string") if value.string().startswith("args.") else value.plain()
+        if _is_doc(operand):
+            value.fail("cannot be of args.doc: it is asked once, not for every row")
+        find.append((field, operand))
+    if not find:
+        given["find"].fail("must name at least one field")
+    return Query(given["db"].string(), given["col"].string(), tuple(find))
 
 
 def _is_doc(operand: Operand) -> bool:

@@ -75,7 +75,7 @@ async def site(read: Any = None, **top: Any) -> AsyncIterator[Site]:
     given = {
         "id": "todo-app",
         "modules": {
-            "realtime": {"cors": {"origins": [ORIGIN]}, "heartbeat": "200ms"},
+            "realtime": {"cors": {"origins": [ORIGIN]}, "heartbeat": "200ms", "recheck": "200ms"},
             "crud": {
                 "pg": {
                     "conn": "postgresql://u@h/d",
@@ -338,6 +338,57 @@ async def test_hidden_fields_are_shown_to_nobody_who_may_not_see_them() -> None:
         fresh = token(role="clerk")
         asked = {"where": '{"$not":{"salary":{"$gt":50}}}'}
         assert await here.status(params=asked, Authorization=f"Bearer {fresh}") == (403, "access_denied")
+
+
+async def test_a_rule_that_asks_the_database_is_asked_again() -> None:
+    rule = {"rule": "query", "db": "pg", "col": "todos", "find": {"member": "args.auth.sub"}}
+    async with site(rule) as here:
+        assert await here.with_token(token()) == (403, "access_denied")
+        await here.world.commit(("c", None, {"id": 1, "member": "u1"}))
+        assert await here.with_token(token(sub="u2")) == (403, "access_denied")
+        async with here.get(Authorization=f"Bearer {token()}") as response:
+            assert response.status == 200
+            await asyncio.sleep(0.4)
+            await here.world.commit(("d", {"id": 1, "member": "u1"}, None))
+            got = await events(response)
+        assert (got[-1][0], got[-1][1]["code"]) == ("error", "access_denied")
+
+
+async def test_a_webhook_decides() -> None:
+    asked: list[Any] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        status = {"u1": 204, "u2": 403, "u3": 302}[asked[-1]["auth"]["sub"]]
+        return web.Response(status=status, headers={"Location": "/yes"})
+
+    async def yes(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", hook)
+    app.router.add_get("/yes", yes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        async with site({"rule": "webhook", "url": url}) as here:
+            assert await here.with_token(token()) == (200, "")
+            assert await here.with_token(token(sub="u2")) == (403, "access_denied")
+            assert await here.with_token(token(sub="u3")) == (403, "access_denied")
+            assert await here.status() == (401, "unauthenticated")
+            assert {key: asked[0][key] for key in ("project", "db", "col", "op", "find")} == {
+                "project": "todo-app",
+                "db": "pg",
+                "col": "todos",
+                "op": "read",
+                "find": {},
+            }
+            await runner.cleanup()
+            assert await here.with_token(token()) == (403, "access_denied")
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_cursor_grants_nothing() -> None:

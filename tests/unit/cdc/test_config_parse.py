@@ -488,13 +488,6 @@ def test_collection_refused(collection, message):
     assert refusal(with_collection(**collection)) == f"{path}.{message}"
 
 
-@pytest.mark.parametrize("rule", ["query", "webhook"])
-def test_rules_that_are_not_supported_yet_are_not_taken_for_others(rule):
-    assert f"the rule `{rule}` is not supported yet" in refusal(
-        with_collection(rules={"read": {"rule": rule}})
-    )
-
-
 # -- secrets ---------------------------------------------------------------------------------------------------
 
 

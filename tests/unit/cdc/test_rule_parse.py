@@ -11,7 +11,7 @@ from cdc.config import Auth, Config
 from cdc.config_parse import parse
 from cdc.config_reader import Secret
 from cdc.errors import ConfigError
-from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Match, Rule, Variable
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Match, Query, Rule, Variable, Webhook
 
 PATH = "modules.crud.sql-postgres.collections.todos.rules.read"
 SECRET = "s" * 32
@@ -111,6 +111,20 @@ def test_other_rules_refused() -> None:
     assert "nested more than 8 levels deep" in refusal(deep, secret=SECRET)
     nested = {"rule": "or", "clauses": [{"rule": "allow"}, {"rule": "alow"}]}
     assert refusal(nested, secret=SECRET).startswith(f"{PATH}.clauses[1].rule: must be one of")
+
+
+def test_rules_that_ask_others() -> None:
+    find = {"user": "args.auth.id", "kind": "5", "level": 5, "on": True}
+    rule = rule_of({"rule": "query", "db": "sql-postgres", "col": "todos", "find": find})
+    assert isinstance(rule, Query)
+    assert (rule.database, rule.collection) == ("sql-postgres", "todos")
+    assert dict(rule.find) == {"user": Variable("auth", ("id",)), "kind": "5", "level": 5, "on": True}
+    assert rule_of({"rule": "webhook", "url": "https://a.example/x"}) == Webhook("https://a.example/x")
+    other = {"rule": "query", "db": "sql-postgres", "col": "members", "find": find}
+    assert "there is no live collection 'members'" in refusal(other, secret=SECRET)
+    assert "cannot be of args.doc" in refusal(other | {"find": {"a": "args.doc.b"}}, secret=SECRET)
+    assert "find: must name at least one field" in refusal(other | {"find": {}}, secret=SECRET)
+    assert "must be an https:// URL" in refusal({"rule": "webhook", "url": "http://a.example"}, secret=SECRET)
 
 
 def test_rules_that_need_a_token_need_a_way_to_check_it() -> None:

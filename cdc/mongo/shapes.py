@@ -25,6 +25,8 @@ _KEPT: Final = 4
 _UNKNOWN_PER_SHAPE: Final = (
     256  # documents of other shapes before one more is generated: that costs a millisecond
 )
+_REMEMBERED: Final = 4_096  # bytes of a value that is converted by call
+_NEVER: Final = "\u0100"  # no wire text begins so
 _MOST_VALUES: Final = 200
 _DEEPEST: Final = 8
 _END: Final = "\0"
@@ -92,7 +94,7 @@ class _Writer:
         self._json: list[str] = []
         self._types: dict[str, str] = {}
         self._paths: set[str] = set()
-        self._opaque = False
+        self._globals: list[str] = []  # what is remembered of values that are converted by call
         self._count = 0
         self._format = "<"  # of the run at hand: what has its fixed place from `at` on
         self._names: list[str] = []
@@ -109,9 +111,9 @@ class _Writer:
         self._end_run()
         self._space["types"] = self._types
         types = "types"
-        if self._opaque:
+        if self._globals:
             types = "{**types, **{path: kind for path, kind in kinds.items() if kind}} if kinds else types"
-            self._lines.insert(0, "kinds = {}")
+            self._lines[:0] = [f"global {', '.join(self._globals)}", "kinds = {}"]
         self._lines.append(f"return Row(f'{''.join(self._json)}', {types})")
         source = "def shape(raw, text, at):\n" + "".join(f"    {line}\n" for line in self._lines)
         exec(source, self._space)
@@ -175,8 +177,18 @@ class _Writer:
                 self._types[path] = told
             return at + Struct(f"<{code}").size
         self._end_run()
-        self._opaque = True
-        self._lines.append(f"{value}, at = convert[{kind!a}](raw, text, at, {path!a}, kinds, None)")
+        self._space |= {f"bson_{value}": _NEVER, f"json_{value}": ""}
+        self._globals += [f"bson_{value}", f"json_{value}"]
+        self._lines += [
+            f"if text.startswith(bson_{value}, at):",  # most often so for the second image of an update
+            f"    at += len(bson_{value})",
+            f"    {value} = json_{value}",
+            "else:",
+            "    begin = at",
+            f"    {value}, at = convert[{kind!a}](raw, text, at, {path!a}, kinds, None)",
+            f"    if at - begin < {_REMEMBERED} and not any(kinds.values()):",
+            f"        bson_{value}, json_{value} = text[begin:at], {value}",
+        ]
         self._json.append(f"{{{value}}}")
         return CONVERT[kind](self._raw, self._text, at, path, {}, None)[1]
 

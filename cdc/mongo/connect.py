@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from pymongo import AsyncMongoClient
@@ -13,6 +14,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.server_description import ServerDescription
 
 from cdc.errors import ConfigError, LivetailError, PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.mongo.target import Target, shell
@@ -41,8 +43,18 @@ def describe(conn: str) -> str:
     return f"MongoDB at {hosts.rstrip('/')} as user {name}"
 
 
+def one_router(servers: Sequence[ServerDescription]) -> Sequence[ServerDescription]:
+    """Of several mongos always the same, while it is there: a cursor lives in the one that opened it."""
+    routers = [server for server in servers if server.server_type_name == "Mongos"]
+    return [min(routers, key=lambda server: server.address)] if routers else servers
+
+
 def connect(conn: str) -> Client:
     """A client; it connects at the first use. Raises ConfigError, which shows nothing of the string."""
+    if "loadbalanced=true" in conn.lower():
+        raise ConfigError(
+            "`conn` says loadBalanced=true, but a change stream must stay with one server: name the mongos themselves"
+        )
     try:
         client: Client = AsyncMongoClient(
             conn,
@@ -51,6 +63,7 @@ def connect(conn: str) -> Client:
             connectTimeoutMS=_SELECTION_MS,
             socketTimeoutMS=_SOCKET_MS,
             readPreference="primary",
+            server_selector=one_router,
             serverMonitoringMode="poll",  # no second connection, whose set-up a quick close would leak
         )
     except (InvalidURI, ConfigurationError, ValueError, TypeError):
@@ -79,9 +92,9 @@ def explain(target: Target, error: PyMongoError) -> LivetailError:
         )
     if code == _TOO_LARGE:
         return ProtocolError(
-            f"{where}: a change is larger than the 16 MiB that MongoDB can tell of, its document's old and new image "
-            "together. Make that document smaller than 8 MiB and keep large values elsewhere, or switch the "
-            "collection's images off; then start the tailer once with --reset-position"
+            f"{where}: a change is larger than the 16 MiB that MongoDB before 6.0.9 can tell, its document's old and "
+            "new image together. Upgrade the server, or make that document smaller than 8 MiB and keep large values "
+            "elsewhere, or switch the collection's images off; then start the tailer once with --reset-position"
         )
     if code == _UNAUTHORIZED:
         user = describe(target.conn).rpartition(" ")[2]

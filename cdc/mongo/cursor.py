@@ -30,9 +30,11 @@ class Cursor:
     A reply is waited for to the end: a command that is cancelled costs the connection.
     """
 
-    def __init__(self, client: Client, target: Target) -> None:
+    def __init__(self, client: Client, target: Target, *, split: bool) -> None:
+        """split: whether the server can (and so shall) split events that are too large for a message."""
         self._client = client
         self._target = target
+        self._split = split
         self._session: AsyncClientSession = client.start_session(causal_consistency=False)
         self._number = 0
 
@@ -48,10 +50,16 @@ class Cursor:
         names = {"$in": list(self._target.collections)}
         ends = {"$in": ["dropDatabase", "invalidate"]}
         match = {"$or": [{"ns.coll": names}, {"to.coll": names}, {"operationType": ends}]}
-        pipeline = [{"$changeStream": stage}, {"$match": match}]
+        pipeline: list[Command] = [{"$changeStream": stage}, {"$match": match}]
+        if self._split:
+            pipeline.append({"$changeStreamSplitLargeEvent": {}})  # must be the last
         reply = await self._run({"aggregate": 1, "pipeline": pipeline, "cursor": {"batchSize": 0}})
         self._number = reply.cursor
         return reply
+
+    def again(self) -> Cursor:
+        """Another like it, to be opened."""
+        return Cursor(self._client, self._target, split=self._split)
 
     async def more(self, await_ms: int) -> Reply:
         """The next batch; without events if none came up within about `await_ms`. Raises PyMongoError."""
@@ -67,9 +75,11 @@ class Cursor:
 
     async def close(self) -> None:
         """Let the server forget it. Raises PyMongoError if the server is not there to do so."""
-        if self._number:
-            await self._send({"killCursors": _COLLECTION, "cursors": [self._number]})
-        await self._session.end_session()
+        try:
+            if self._number:
+                await self._send({"killCursors": _COLLECTION, "cursors": [self._number]})
+        finally:
+            await self._session.end_session()
 
     async def _run(self, command: Command) -> Reply:
         return read_reply(bytes((await self._send(command)).raw))

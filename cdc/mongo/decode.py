@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from bson.timestamp import Timestamp
 
 from cdc.errors import ProtocolError
 from cdc.event import Op, Reset
 from cdc.mongo.convert import MALFORMED, utf8
+from cdc.mongo.fragments import Fragments
 from cdc.mongo.reply import DOCUMENT, INT64, STRING, Fields, fields, fields_until, place, string, token_at
 from cdc.mongo.shapes import Shapes
 from cdc.mongo.values import same_reading, types_json, value
@@ -29,6 +30,9 @@ _TIMES: Final = Struct("<14sQ10sq")
 _uint32: Final = Struct("<I").unpack_from
 _uint64: Final = Struct("<Q").unpack_from
 _int64: Final = Struct("<q").unpack_from
+
+
+Head: TypeAlias = tuple[str, str, int, int, Fields]
 
 
 class RowChange(NamedTuple):
@@ -91,36 +95,47 @@ class Decoder:
     def __init__(self, collections: Iterable[str]) -> None:
         self._shapes = {collection: Shapes() for collection in collections}
         self._namespaces: dict[str, str] = {}
+        self._fragments = Fragments()
 
-    def decode(self, raw: bytes, text: str, at: int) -> Change:
-        """Decode the event that begins at `at`; what other collections do is a Change without rows and resets.
+    def decode(self, raw: bytes, text: str, at: int) -> Change | None:
+        """Decode the event that begins at `at`; what other collections do is a Change without rows and resets. None if
+        it is but a fragment, and not the last.
 
         Raises ProtocolError for an event of another shape than MongoDB documents.
         """
-        kind = "?"
         try:
-            token, kind, order, ts_ms, found = _head(raw, text, at)
-            transaction = None
-            if "txnNumber" in found:
-                session = fields(raw, text, place(found, "lsid", DOCUMENT))["id"][1]
-                number = _int64(raw, place(found, "txnNumber", INT64))[0]
-                transaction = (order, raw[session + 5 : session + 21], number)  # a binary of 16 bytes
-            op = _OPS.get(kind)
-            if op is None:
-                return Change(token, order, ts_ms, transaction, (), self._resets(raw, text, found, kind))
-            collection = self._collection(raw, text, found, "ns")
-            if collection not in self._shapes:
-                return Change(token, order, ts_ms, transaction)
-            row, missing = self._row(raw, text, found, collection, op)
-            return Change(token, order, ts_ms, transaction, (row,), (), missing)
+            head = _head(raw, text, at)
+            if head is not None and not self._fragments.pending:
+                return self._decode(raw, text, *head)
+            found = fields(raw, text, at)
+            if "splitEvent" in found or self._fragments.pending:
+                whole = self._fragments.add(raw, text, at)
+                if whole is None:
+                    return None
+                raw, text, at = whole, whole.decode("latin-1"), 0
+                found = fields(raw, text, at)
+            return self._decode(raw, text, *_any_head(raw, text, found))
         except MALFORMED as error:
-            raise ProtocolError(
-                f"a change stream event ({kind!r}) is not as documented: {error!r}"
-            ) from error
+            raise ProtocolError(f"a change stream event is not as documented: {error!r}") from error
         except RecursionError as error:
-            raise ProtocolError(
-                f"a change stream event ({kind!r}) has a document nested too deeply"
-            ) from error
+            raise ProtocolError("a change stream event has a document nested too deeply") from error
+
+    def _decode(
+        self, raw: bytes, text: str, token: str, kind: str, order: int, ts_ms: int, found: Fields
+    ) -> Change:
+        transaction = None
+        if "txnNumber" in found:
+            session = fields(raw, text, place(found, "lsid", DOCUMENT))["id"][1]
+            number = _int64(raw, place(found, "txnNumber", INT64))[0]
+            transaction = (order, raw[session + 5 : session + 21], number)  # a binary of 16 bytes
+        op = _OPS.get(kind)
+        if op is None:
+            return Change(token, order, ts_ms, transaction, (), self._resets(raw, text, found, kind))
+        collection = self._collection(raw, text, found, "ns")
+        if collection not in self._shapes:
+            return Change(token, order, ts_ms, transaction)
+        row, missing = self._row(raw, text, found, collection, op)
+        return Change(token, order, ts_ms, transaction, (row,), (), missing)
 
     def _row(self, raw: bytes, text: str, found: Fields, collection: str, op: Op) -> tuple[RowChange, bool]:
         """The change, and whether an image is missing that the collection should have.
@@ -173,27 +188,34 @@ class Decoder:
         return tuple(Reset(collection, why) for collection in sorted(touched & self._shapes.keys()))
 
 
-def _head(raw: bytes, text: str, at: int) -> tuple[str, str, int, int, Fields]:
-    """An event's token, its operation type, its cluster time, when it was (Unix ms), and its fields; without those
-    told already, where the event begins as they do."""
+def _head(raw: bytes, text: str, at: int) -> Head | None:
+    """What an event begins with, if it begins as nearly all do: token, operation type, cluster time, when it was
+    (Unix ms), and the fields behind these."""
     size, id_, _, data, length = _BEGIN.unpack_from(raw, at)
-    if id_ == b"\x03_id\0" and data == b"\x02_data\0":
-        begin = at + _BEGIN.size
-        end = begin + length - 1
-        token = text[begin:end]
-        literal, length = _OPERATION.unpack_from(raw, end)
-        if literal == b"\0\0\x02operationType\0":
-            begin = end + _OPERATION.size
-            end = begin + length - 1
-            literal, order, wall, ts_ms = _TIMES.unpack_from(raw, end)
-            if literal == b"\0\x11clusterTime\0" and wall == b"\x09wallTime\0":
-                found = fields_until(raw, text, end + _TIMES.size, at + size - 1)
-                return token, text[begin:end], order, ts_ms, found
-    found = fields(raw, text, at)
+    if id_ != b"\x03_id\0" or data != b"\x02_data\0":
+        return None
+    begin = at + _BEGIN.size
+    end = begin + length - 1
+    token = text[begin:end]
+    literal, length = _OPERATION.unpack_from(raw, end)
+    if literal != b"\0\0\x02operationType\0":
+        return None
+    begin = end + _OPERATION.size
+    end = begin + length - 1
+    literal, order, wall, ts_ms = _TIMES.unpack_from(raw, end)
+    if literal != b"\0\x11clusterTime\0" or wall != b"\x09wallTime\0":
+        return None
+    found = fields_until(raw, text, end + _TIMES.size, at + size - 1)
+    return None if "splitEvent" in found else (token, text[begin:end], order, ts_ms, found)
+
+
+def _any_head(raw: bytes, text: str, found: Fields) -> Head:
+    """The same of an event whose fields come in any order."""
+    token = token_at(raw, text, place(found, "_id", DOCUMENT))
+    kind = string(raw, text, place(found, "operationType", STRING))
     order = _uint64(raw, place(found, "clusterTime", _TIMESTAMP))[0]
     ts_ms = _int64(raw, place(found, "wallTime", _DATE))[0] if "wallTime" in found else (order >> 32) * 1000
-    token = token_at(raw, text, place(found, "_id", DOCUMENT))
-    return token, string(raw, text, place(found, "operationType", STRING)), order, ts_ms, found
+    return token, kind, order, ts_ms, found
 
 
 def _key(raw: bytes, text: str, at: int) -> str:

@@ -17,6 +17,7 @@ Fields: TypeAlias = dict[str, tuple[str, int]]
 
 DOCUMENT: Final = "\x03"
 STRING: Final = "\x02"
+INT32: Final = "\x10"
 INT64: Final = "\x12"
 _ARRAY: Final = "\x04"
 _BINARY: Final = "\x05"

@@ -29,6 +29,11 @@ class Facts:
     collections: Mapping[str, Mapping[str, Any]]
 
 
+def splits_events(version: tuple[int, ...]) -> bool:
+    """Whether a server of this version has `$changeStreamSplitLargeEvent`: from 7.0 on, and in 6.0 from 6.0.9 on."""
+    return version >= (7,) or (6, 0, 9) <= version < (6, 1)
+
+
 def requirements(target: Target, facts: Facts) -> list[Requirement]:
     """Without these there is no stream."""
     return [*_server(target, facts), *(_kind(target, facts, name) for name in target.collections)]

@@ -16,6 +16,7 @@ from cdc.mongo.assemble import Assembler
 from cdc.mongo.connect import Client, connect, describe, explain, reason
 from cdc.mongo.cursor import Cursor
 from cdc.mongo.decode import token_order
+from cdc.mongo.requirements import splits_events
 from cdc.mongo.stream import MongoStream, now_ms
 from cdc.mongo.target import Target
 from cdc.requirement import Requirement
@@ -57,7 +58,7 @@ class MongoSource:
                 f"{target.alias} ({describe(target.conn)}): is another replica set or cluster ({outcome.epoch}) than "
                 f"the one that was tailed ({after.epoch}); to begin anew, start the tailer once with --reset-position"
             )
-        cursor = Cursor(client, target)
+        cursor = Cursor(client, target, split=splits_events(outcome.facts.version))
         reply = await cursor.open(None if after is None else after.state["token"])
         begin = after is None
         if after is None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from cdc.errors import LivetailError
@@ -90,12 +92,9 @@ class MongoStream:
         await self._within(self._client.close())
 
     async def _within(self, work: Awaitable[None]) -> None:
-        """Do this within a moment, whether or not the server is still there."""
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await work
-        except (TimeoutError, PyMongoError):
-            pass
+        """Do this within a moment, whether or not the server is still there; cancelled it would be left half done."""
+        with suppress(PyMongoError), pymongo.timeout(_CLOSE_S):
+            await work
 
     async def _read(self) -> None:
         try:
@@ -115,7 +114,7 @@ class MongoStream:
                 await self._add(reply)
                 if not reply.cursor:  # the database was dropped
                     await self._cursor.close()
-                    self._cursor = Cursor(self._client, self._target)
+                    self._cursor = self._cursor.again()
                     await self._cursor.open(reply.token)
                     coming = self._ahead(AWAIT_MS)
         finally:
@@ -138,6 +137,8 @@ class MongoStream:
             now = now_ms()
             for at in reply.events[first : first + _EVENTS_PER_TURN]:
                 change = decode(reply.raw, reply.text, at)
+                if change is None:
+                    continue
                 assembler.add(change, now)
                 if change.images_missing:
                     self._images_missing()

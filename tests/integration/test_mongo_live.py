@@ -77,6 +77,26 @@ async def test_a_drop_starts_over(mongo_db: MongoDatabase, todos: Any, tmp_path:
         await until(live, lambda docs: docs == [{"_id": 3}])
 
 
+async def test_without_images_what_leaves_is_told_by_starting_over(
+    mongo_db: MongoDatabase, todos: Any, tmp_path: Path
+) -> None:
+    await todos.insert_many([{"_id": number, "done": False} for number in (1, 2, 3)])
+    async with dev("mongo", mongo_db.url, tmp_path, "todos", manage=False) as client:
+        live = client.live_query("mongo", "todos", {"done": False})
+        await until(live, lambda docs: len(docs) == 3)
+        await todos.update_one({"_id": 1}, {"$set": {"done": True}})
+        assert "reset" in await until(live, lambda docs: [doc["_id"] for doc in docs] == [2, 3])
+        await todos.replace_one({"_id": 2}, {"done": True})
+        assert "reset" in await until(live, lambda docs: [doc["_id"] for doc in docs] == [3])
+        await todos.delete_one({"_id": 3})
+        assert "reset" in await until(live, lambda docs: docs == [])
+        await todos.update_one({"_id": 1}, {"$set": {"done": False}})
+        await until(live, lambda docs: [doc["_id"] for doc in docs] == [1])
+        await todos.insert_one({"_id": 4, "done": False})
+        await until(live, lambda docs: [doc["_id"] for doc in docs] == [1, 4])
+    assert "changeStreamPreAndPostImages" not in str(await todos.database.list_collections())
+
+
 async def test_many_readers_join_while_it_is_written_to(
     mongo_db: MongoDatabase, todos: Any, tmp_path: Path
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
 
 from cdc.errors import PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.event import Position
@@ -23,7 +25,7 @@ from cdc.mongo.decode import Decoder, RowChange
 from cdc.mongo.setup import check
 from cdc.mongo.source import MongoSource
 from cdc.mongo.target import Target
-from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update
+from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update, folded
 from servers.mongo import LEAKS, Mongod, MongoDatabase
 from support.tail import Tail, eventually, new_tail
 
@@ -224,7 +226,7 @@ async def first(cursor: Cursor, count: int) -> list[tuple[str, RowChange]]:
     while len(found) < count:
         reply = await cursor.more(1_000)
         changes = [decoder.decode(reply.raw, reply.text, at) for at in reply.events]
-        found += [(change.token, row) for change in changes for row in change.rows]
+        found += [(change.token, row) for change in changes if change is not None for row in change.rows]
     return found[:count]
 
 
@@ -233,13 +235,13 @@ async def test_a_stream_resumes_behind_every_type_of_id(driver: MongoDriver) -> 
     ids = [7, Int64(8), 9.0, {"no": Int64(7), "region": "eu"}, 2**53, "text", ObjectId()]
     client = connect(driver.url)
     try:
-        cursor = Cursor(client, driver.target())
+        cursor = Cursor(client, driver.target(), split=False)
         await cursor.open(None)
         await driver.db["items"].insert_many([{"_id": {"of": each}} for each in ids])
         changes = await first(cursor, len(ids))
         await cursor.close()
         for (token, _), (_, expected) in pairwise(changes):
-            cursor = Cursor(client, driver.target())
+            cursor = Cursor(client, driver.target(), split=False)
             await cursor.open(token)
             [(_, found)] = await first(cursor, 1)
             assert found.key == expected.key
@@ -294,6 +296,55 @@ async def test_a_position_that_the_oplog_lost(throwaway_mongo: Callable[..., Mon
         failure = await failure_of(tail, task)
     assert isinstance(failure, PositionLost)
     assert "--reset-position" in str(failure)
+
+
+async def test_sigkill_in_the_middle_of_transactions(throwaway_mongo: Callable[..., Mongod]) -> None:
+    """Whatever the server says it lost or kept, what the log folds to is what it has."""
+    server = throwaway_mongo("rs0")
+    chance = random.Random(5)
+    tail = new_tail(MongoDriver.key_field)
+    async with AsyncMongoClient(server.url) as client:
+        driver = MongoDriver(client, MongoDatabase(server, "app"))
+
+        async def write(number: int) -> None:
+            changes: list[Change] = [
+                Insert(
+                    "items", tuple({"id": number * 100 + i, "n": 0, "text": "x" * 500} for i in range(20))
+                ),
+                Update("items", {"n": number}, least=chance.randint(0, number)),
+            ]
+            if number % 3 == 0:
+                changes.append(Delete("items", number * 100 - 100))
+            try:
+                await driver.transaction(*changes)
+            except PyMongoError:
+                await asyncio.sleep(0.05)
+
+        async with tail.running(driver.source):
+            await followed(tail)
+            for begin in (0, 8):
+                writing = asyncio.create_task(write_all(write, range(begin, begin + 8)))
+                await tail.until(lambda tail, begin=begin: len(tail.events) > 30 * begin + 30)  # type: ignore[misc]
+                await asyncio.to_thread(server.kill)
+                await asyncio.to_thread(server.start)
+                await writing
+            await eventually(lambda: sentinel(driver))
+            events = await tail.key("others", {"id": 1})
+        assert folded(events, "items") == await driver.documents("items")
+
+
+async def write_all(write: Callable[[int], Awaitable[None]], numbers: Iterable[int]) -> None:
+    for number in numbers:
+        await write(number)
+
+
+async def sentinel(driver: MongoDriver) -> bool:
+    """Whether a last document could be written to `others`."""
+    try:
+        await driver.db["others"].replace_one({"_id": 1}, {"n": 1}, upsert=True)
+    except PyMongoError:
+        return False
+    return True
 
 
 async def test_another_replica_set_is_not_taken_for_ours(driver: MongoDriver) -> None:

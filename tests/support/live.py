@@ -18,13 +18,15 @@ PATIENCE_S = 30
 
 
 @asynccontextmanager
-async def dev(alias: str, conn: str, folder: Path, *collections: str) -> AsyncIterator[Client]:
+async def dev(
+    alias: str, conn: str, folder: Path, *collections: str, manage: bool = True
+) -> AsyncIterator[Client]:
     """It serves these collections of one database to anybody; ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     live = {"isRealtimeEnabled": True, "rules": {"read": {"rule": "allow"}}}
-    crud = {alias: {"conn": conn, "collections": dict.fromkeys(collections, live)}}
+    crud = {alias: {"conn": conn, "manage": manage, "collections": dict.fromkeys(collections, live)}}
     config = parse(json.dumps({"id": "todo-app", "modules": {"crud": crud}}), {})
     ready = asyncio.Event()
     serving = asyncio.create_task(

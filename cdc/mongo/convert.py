@@ -81,17 +81,21 @@ def utf8(text: str) -> bytes:
 
 
 def iso_date(millis: int) -> str:
-    """A BSON date, Unix ms, as ISO 8601."""
-    timespec = "milliseconds" if millis % 1000 else "seconds"
+    """A BSON date, Unix ms, as ISO 8601; the fraction without its last zeros, as the other databases have it."""
     try:
-        return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec=timespec) + "Z"
+        return _iso(_EPOCH + timedelta(milliseconds=millis)) + "Z"
     except OverflowError:  # beyond Python's years
         days, of_day = divmod(millis, _DAY_MS)
         cycles, days = divmod(days, _DAYS_PER_400_YEARS)
         moment = _EPOCH + timedelta(days=days, milliseconds=of_day)
         year = moment.year + 400 * cycles
-        rest = moment.isoformat(timespec=timespec)[4:] + "Z"
+        rest = _iso(moment)[4:] + "Z"
         return f"{year:04}{rest}" if year > 0 else f"{1 - year:04}{rest} BC"
+
+
+def _iso(moment: datetime) -> str:
+    text = moment.isoformat()
+    return text.rstrip("0") if moment.microsecond else text
 
 
 def date_text(millis: int) -> str:
@@ -100,7 +104,7 @@ def date_text(millis: int) -> str:
         return f'"{iso_date(millis)}"'
     minute, rest = divmod(millis, 60_000)
     if rest % 1000:
-        return f'{_minutes[minute]}{rest // 1000:02}.{rest % 1000:03}Z"'
+        return f"{_minutes[minute]}{rest // 1000:02}.{rest % 1000:03}".rstrip("0") + 'Z"'
     return f'{_minutes[minute]}{rest // 1000:02}Z"'
 
 

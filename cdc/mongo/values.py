@@ -9,7 +9,7 @@ The stream and the snapshots convert here, straight from BSON, so that a value l
 | NaN, Infinity | string | `float` |
 | ObjectId | 24 hex digits | `objectId` |
 | Decimal128 | string | `decimal` |
-| date | ISO 8601 in UTC with `Z`, milliseconds where there are any, ` BC` before year 1 | `timestamptz` |
+| date | ISO 8601 in UTC with `Z`, a fraction of a second where there is one, ` BC` before year 1 | `timestamptz` |
 | binary | base64; of subtype 4 a UUID | `bytes`, `uuid` |
 | regex, timestamp, code, MinKey, MaxKey | documents as in Extended JSON: `{"$timestamp": {"t": 1, "i": 2}}` | |
 

@@ -32,7 +32,7 @@ from support.tailer_process import TailerProcess
 
 TEXT = "é\n\"'\\ 🎈"
 BIG = 2**53 + 1
-MOMENT = "2024-02-29T12:34:56.123"
+MOMENT = "2024-02-29T12:34:56.25"
 ID = UUID("6f0c3c1a-52a4-4c5e-9d60-0d3c7f3a1b2c")
 BYTES = b"\x00\xff'\\\n"
 NESTED = {"a": [1, 2.5, "x", None, True, {}], "b": {"c": TEXT, "big": 12345}}

@@ -118,16 +118,19 @@ def _binary(value: bytes) -> tuple[Any, str | None]:
 
 def iso_date(millis: int) -> str:
     """A BSON date, Unix ms, as ISO 8601."""
-    timespec = "milliseconds" if millis % 1000 else "seconds"
     try:
-        return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec=timespec) + "Z"
+        return _trimmed((_EPOCH + timedelta(milliseconds=millis)).isoformat()) + "Z"
     except OverflowError:  # beyond Python's years
         days, of_day = divmod(millis, _DAY_MS)
         cycles, days = divmod(days, _DAYS_PER_400_YEARS)
         moment = _EPOCH + timedelta(days=days, milliseconds=of_day)
         year = moment.year + 400 * cycles
-        rest = moment.isoformat(timespec=timespec)[4:] + "Z"
+        rest = _trimmed(moment.isoformat())[4:] + "Z"
         return f"{year:04}{rest}" if year > 0 else f"{1 - year:04}{rest} BC"
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0") if "." in text else text
 
 
 def _code(value: Code) -> dict[str, Any]:

@@ -343,8 +343,8 @@ def _decode(value: Any) -> Any:
         case list():
             return [_decode(item) for item in value]
         case datetime():
-            spec = "milliseconds" if value.microsecond else "seconds"
-            return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=spec) + "Z"
+            text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
+            return (text.rstrip("0") if value.microsecond else text) + "Z"
         case Decimal128() | UUID() | ObjectId():
             return str(value)
         case bool():

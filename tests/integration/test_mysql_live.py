@@ -10,9 +10,9 @@ from pathlib import Path
 import pymysql
 
 from broadcaster.demo.mysql import EmbeddedMysql
-from servers.mysql import MysqlDatabase, temporary_database
+from servers.mysql import MysqlDatabase
 from support.live import PATIENCE_S, dev, until
-from support.semi_sync import committing, prepare
+from support.semi_sync import committing
 from support.tail import eventually
 
 TODOS = "CREATE TABLE todos (id int PRIMARY KEY, title varchar(40), done boolean, n int)"
@@ -109,28 +109,28 @@ async def test_many_readers_join_while_it_is_written_to(each_mysql_db: MysqlData
 
 
 async def test_the_overlay_closes_the_gap_between_binlog_and_engine(
-    mysql_server: EmbeddedMysql, throwaway_mysql: Callable[..., EmbeddedMysql], tmp_path: Path
+    each_mysql_db: MysqlDatabase, tmp_path: Path
 ) -> None:
     """The stream has an insert, an update and a delete that no session sees yet, nor does a new live query's snapshot;
     its initial result has them all the same, since everyone before was told of them."""
-    server = throwaway_mysql(mysql_server.installation.flavor)
-    prepare(server)
-    with temporary_database(server) as db:
-        db.execute(TODOS, "INSERT INTO todos (id, n) VALUES (1, 1), (2, 1)")
-        statement = "BEGIN; UPDATE todos SET n = 2 WHERE id = 1; DELETE FROM todos WHERE id = 2; "
-        statement += "INSERT INTO todos (id, n) VALUES (3, 2); COMMIT"
-        after = [(1, 2), (3, 2)]
-        async with dev("db", db.url, tmp_path, "todos") as client:
-            old = client.live_query("db", "todos")
-            await anext(old)
-            with committing(server, db, *statement.split("; ")):
-                await until(old, lambda docs: sorted((doc["id"], doc["n"]) for doc in docs) == after)
-                assert db.execute("SELECT id, n FROM todos") == [(1, 1), (2, 1)]
-                new = client.live_query("db", "todos")
-                assert sorted((doc["id"], doc["n"]) for doc in (await anext(new)).docs) == after
-            db.execute("INSERT INTO todos (id, n) VALUES (4, 4)")
-            change = await anext(new)
-            assert (change.type, change.find) == ("insert", {"id": 4})
+    db = each_mysql_db
+    db.execute(TODOS, "INSERT INTO todos (id, n) VALUES (1, 1), (2, 1)")
+    changes = [
+        "BEGIN", "UPDATE todos SET n = 2 WHERE id = 1", "DELETE FROM todos WHERE id = 2",
+        "INSERT INTO todos (id, n) VALUES (3, 2)", "COMMIT",
+    ]  # fmt: skip
+    after = [(1, 2), (3, 2)]
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        old = client.live_query("db", "todos")
+        await anext(old)
+        with committing(db, *changes):
+            await until(old, lambda docs: sorted((doc["id"], doc["n"]) for doc in docs) == after)
+            assert db.execute("SELECT id, n FROM todos") == [(1, 1), (2, 1)]
+            new = client.live_query("db", "todos")
+            assert sorted((doc["id"], doc["n"]) for doc in (await anext(new)).docs) == after
+        db.execute("INSERT INTO todos (id, n) VALUES (4, 4)")
+        change = await anext(new)
+        assert (change.type, change.find) == ("insert", {"id": 4})
 
 
 async def test_sigkill_of_the_database(

@@ -319,11 +319,35 @@ def test_every_literal_against_every_type(table: Filled, name: str) -> None:
     literals = [None, [], [1], [5], {"x": 1}, *OPERANDS]
     if (pool := (COLUMNS | ON_MYSQL | ON_MARIADB).get(name)) is not None and pool[1][0].startswith("'"):
         literals += [value.strip("'") for value in pool[1]]
-    conditions = [{op: literal} for literal in literals for op in ("$eq", "$ne")]
+    conditions: list[dict[str, Any]] = [{"$eq": literal} for literal in literals]
     conditions += [{op: operand} for operand in OPERANDS for op in RANGES]
-    conditions += [{"$not": {op: operand}} for operand in OPERANDS for op in RANGES]
-    conditions += [
-        each for pattern in PATTERNS for each in ({"$like": pattern}, {"$not": {"$like": pattern}})
-    ]
-    conditions += [{"$in": literals}, {"$nin": literals}, {"$exists": True}, {"$exists": False}]
+    conditions += [{"$like": pattern} for pattern in PATTERNS]
+    conditions += [{"$in": literals}, {"$exists": True}]
+    conditions += [{"$not": condition} for condition in conditions[:: len(conditions) // 50]]
     table.check_all(name, conditions)
+    for condition in (
+        {"$eq": None},
+        {"$ne": None},
+    ):  # NULL of a NOT NULL date has a meaning of its own behind WHERE
+        table.check({name: condition})
+
+
+def test_equalities_and_ranges_use_ordinary_indexes(table: Filled) -> None:
+    wheres: list[dict[str, Any]] = [
+        {"i1": 5}, {"i4": {"$gt": 1}}, {"i8": {"$in": [1, 2]}}, {"u8": {"$lt": 5}}, {"b1": True}, {"bit1": True},
+        {"num": {"$lte": 1.5}}, {"money2": "1.10"}, {"f4": 1.5}, {"f8": {"$gte": 1.5}}, {"vc": "a"}, {"vci": "a"},
+        {"vcb": {"$in": ["a", "b"]}}, {"v3": "é"}, {"l1": "é"}, {"u16": "é"}, {"bc": "a"}, {"vb": "YQ=="},
+        {"d": {"$gte": "2024-01-05"}}, {"dt0": "2024-01-05"}, {"dt6": {"$lt": "2024-01-05"}}, {"i2": None},
+        {"ts6": {"$lt": "2024-01-05"}}, {"t6": "10:20:30.5"}, {"dn": {"$in": ["2024-01-05", "2024-02-29"]}},
+    ]  # fmt: skip
+    if "u" in table.columns:
+        wheres.append({"u": UUIDS[1]})
+    names = {name for where in wheres for name in where}
+    run(table.connection, f"ALTER TABLE pushed {', '.join(f'ADD INDEX of_{n} ({n})' for n in sorted(names))}")
+    explain = "EXPLAIN" if "u" in table.columns else "EXPLAIN FORMAT=TRADITIONAL"
+    for where in wheres:
+        (name,) = where
+        pushed = table.check(where)
+        statement = f"SELECT id FROM pushed FORCE INDEX (of_{name}) WHERE {pushed.sql}"
+        [plan] = run(table.connection, f"{explain} {statement}")
+        assert {"ref", "range", "const"}.intersection(plan), (where, pushed, plan)

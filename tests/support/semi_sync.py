@@ -31,18 +31,20 @@ def ask(server: EmbeddedMysql, *statements: str) -> list[Any]:
         return list(cursor.fetchall())
 
 
-def prepare(server: EmbeddedMysql) -> None:
-    """Whatever is to be `committing` shall wait, once the binlog has it, for as long as the test takes."""
-    if server.installation.flavor == "mysql":
+def _prepare(server: EmbeddedMysql) -> str:
+    """Waits shall be long, and between binlog and engine; returns the variable that has commits wait."""
+    enabled, timeout, point = _VARIABLES[server.installation.flavor]
+    if server.installation.flavor == "mysql" and not ask(server, f"SHOW VARIABLES LIKE '{enabled}'"):
         ask(server, "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-    _, timeout, point = _VARIABLES[server.installation.flavor]
     ask(server, f"SET GLOBAL {timeout} = 600000", f"SET GLOBAL {point} = 'AFTER_SYNC'")
+    return enabled
 
 
 @contextmanager
-def committing(server: EmbeddedMysql, database: MysqlDatabase, *statements: str) -> Iterator[None]:
+def committing(database: MysqlDatabase, *statements: str) -> Iterator[None]:
     """Within, the last statement's transaction is in the binlog and not in the engine; afterwards it is committed."""
-    enabled, *_ = _VARIABLES[server.installation.flavor]
+    server = database.server
+    enabled = _prepare(server)
     before = end_of_binlog(server)
     ask(server, f"SET GLOBAL {enabled} = ON")
     thread = threading.Thread(target=database.execute, args=statements)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from struct import Struct
 from struct import error as struct_error
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from cdc.errors import ProtocolError
@@ -106,7 +106,6 @@ _ROTATE: Final = Struct("<Q")
 _FORMAT: Final = Struct("<H50sIB")
 _QUERY: Final = Struct("<IIBHH")
 _GTID: Final = Struct("<B16sqBqqQ")
-_GTID_OLD: Final = Struct("<B16sq")
 _MARIADB_GTID: Final = Struct("<QIB")
 _XA_PREPARE: Final = Struct("<BiII")
 _MARIADB_XID: Final = Struct("<iBB")
@@ -151,8 +150,7 @@ class Xid:
     branch: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """A transaction's first event. gtid: None where the server gives none; server: MariaDB's GTIDs need the header's
     server id, which is filled in; commit_ms: Unix time of the commit, None where only the header tells;
     standalone: it is one statement, without an end of its own (None: only what follows tells);
@@ -235,15 +233,18 @@ def _query(data: bytes, at: int, end: int, head: int) -> Query:
     return Query(thread, data[schema : statement - 1].decode(), data[statement:end])
 
 
-@_decoder
 def decode_gtid(data: bytes, at: int, end: int, anonymous: bool) -> Begin:
     """GTID_LOG_EVENT and ANONYMOUS_GTID_LOG_EVENT."""
     if end - at < _GTID.size:
-        _, source, number = _GTID_OLD.unpack(data[at : min(at + _GTID_OLD.size, end)])
-        return Begin(None if anonymous else f"{UUID(bytes=source)}:{number}")
+        raise ProtocolError(f"binlog event gtid, {end - at} bytes: cut short")
     _, source, number, _, _, _, time = _GTID.unpack_from(data, at)
-    commit_ms = (time & _COMMIT_TIME_BITS) // 1000
-    return Begin(None if anonymous else f"{UUID(bytes=source)}:{number}", commit_ms)
+    gtid = None if anonymous else f"{_uuid_text(source)}:{number}"
+    return Begin(gtid, (time & _COMMIT_TIME_BITS) // 1000)
+
+
+@lru_cache(256)
+def _uuid_text(source: bytes) -> str:
+    return str(UUID(bytes=source))
 
 
 @_decoder

@@ -48,6 +48,7 @@ class EventReader:
         self._checksums = True  # as declared to the server, until a file says what it has
         self._inner: Iterator[Span] | None = None
         self._after_inner: Callable[[], None] | None = None
+        self._spans: list[Span] = []  # the next one is the last
         self._again: Span | None = None
 
     @property
@@ -66,19 +67,24 @@ class EventReader:
         What a handler raises leaves the event to be handled again by the next call. Raises ServerError, ProtocolError,
         PositionLost if this is not the file that it was.
         """
-        event, following = self._event, packets.next
+        event = self._event
         while budget > 0:
-            span = self._again
-            if span is None:
-                if self._inner is None:
-                    span = following()
-                    if span is None:
-                        return False
-                else:
-                    span = next(self._inner, None)
-                    if span is None:
-                        self._end_inner()
-                        continue
+            if self._again is not None:
+                span = self._again
+            elif self._inner is not None:
+                found = next(self._inner, None)
+                if found is None:
+                    self._end_inner()
+                    continue
+                span = found
+            elif self._spans:
+                span = self._spans.pop()
+            else:
+                self._spans = packets.take()
+                self._spans.reverse()
+                if not self._spans:
+                    return False
+                continue
             self._again = span
             event(*span)
             self._again = None
@@ -105,30 +111,35 @@ class EventReader:
         if kind == binlog.FORMAT_DESCRIPTION:
             self._format(data, at, end)
             return
+        if self._inner is not None or not self._checksums:
+            body = data[at:end]
+        else:
+            body = data[at : end - CHECKSUM_SIZE]
+            if len(body) < HEADER_SIZE or crc32(body) != _checksum(data, end - CHECKSUM_SIZE)[0]:
+                raise ProtocolError(f"{self._here()}: the checksum of an event of type {kind} is wrong")
         if self._inner is None:
-            if self._checksums:
-                end -= CHECKSUM_SIZE
-                if end - at < HEADER_SIZE or crc32(memoryview(data)[at:end]) != _checksum(data, end)[0]:
-                    raise ProtocolError(f"{self._here()}: the checksum of an event of type {kind} is wrong")
             if kind == binlog.ROTATE:
-                self._rotate(data, at + HEADER_SIZE, end)
+                self._rotate(body, HEADER_SIZE, len(body))
                 return
             if log_pos:
-                self._move(kind, log_pos, size)
+                end = self.end & -_WRAP | log_pos
+                if end >= self.end and kind != binlog.HEARTBEAT:
+                    self.begin, self.end = end - size, end
+                else:
+                    self._move(kind, end, size)
         handler = self._handlers.get(kind)
         if handler is not None:
-            handler(data, at + HEADER_SIZE, end)
+            handler(body, HEADER_SIZE, len(body))
         elif not flags & binlog.IGNORABLE:
             raise ProtocolError(f"{self._here()}: {binlog.told(kind)}")
 
-    def _move(self, kind: int, log_pos: int, size: int) -> None:
-        """The event ends at log_pos, of which only 32 bits are told."""
-        end = self.end & -_WRAP | log_pos
-        if end < self.end:
-            if kind == binlog.HEARTBEAT:
-                return
+    def _move(self, kind: int, end: int, size: int) -> None:
+        """The event ends at a place of which only 32 bits are told, less than where the one before did."""
+        if kind == binlog.HEARTBEAT:
+            self.begin = self.end = max(end, self.end)
+        else:
             end += _WRAP
-        self.begin, self.end = end if kind == binlog.HEARTBEAT else end - size, end
+            self.begin, self.end = end - size, end
 
     def _rotate(self, data: bytes, at: int, end: int) -> None:
         """The server says which file comes next: both at a file's end, and by itself before each file."""

@@ -37,7 +37,11 @@ class GtidSet:
     def add(self, gtid: str) -> None:
         """Add one GTID, `uuid:n` or `uuid:tag:n` (both in lower case). Raises ValueError for what is none."""
         source, number = _split(gtid)
-        self._add(source, number, number)
+        intervals = self._intervals.get(source)
+        if intervals and intervals[-1][1] + 1 == number:  # the next transaction, nearly always
+            intervals[-1] = (intervals[-1][0], number)
+        else:
+            self._add(source, number, number)
 
     def issubset(self, other: GtidSet) -> bool:
         """Whether the other set has all of this one."""
@@ -100,9 +104,6 @@ class GtidSet:
 
     def _add(self, source: str, first: int, last: int) -> None:
         intervals = self._intervals.setdefault(source, [])
-        if intervals and intervals[-1][1] + 1 == first:  # the next transaction, nearly always
-            intervals[-1] = (intervals[-1][0], last)
-            return
         begin = end = bisect_right(intervals, (first, last))
         while begin > 0 and intervals[begin - 1][1] + 1 >= first:
             begin -= 1

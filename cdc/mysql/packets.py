@@ -7,6 +7,7 @@ error (0xff), or the end (0xfe).
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, TypeAlias
 
 from cdc.errors import ProtocolError
@@ -14,6 +15,7 @@ from cdc.errors import ProtocolError
 Span: TypeAlias = tuple[bytes, int, int]
 """(buffer, begin, end): the bytes of an event, without the packet's head."""
 
+_u32: Final = Struct("<I").unpack_from
 _HEAD: Final = 4
 _LONGEST: Final = 0xFFFFFF
 _OK: Final = 0x00
@@ -32,64 +34,70 @@ class ServerError(Exception):
 
 
 class Packets:
-    """Takes what arrives in chunks of any size, gives events one by one. Holds the unread rest of one chunk, or the
-    chunks of one event that is not complete."""
+    """Takes what arrives in chunks of any size, gives events. Holds the unread rest of one chunk, or the chunks of one
+    event that is not complete."""
 
     def __init__(self) -> None:
-        self._data = b""
-        self._at = 0
         self._chunks: list[bytes] = []
         self._have = 0
+        self._need = _HEAD
         self._large: list[bytes] = []
-
-    @property
-    def held(self) -> int:
-        """Bytes not given out yet."""
-        return len(self._data) - self._at + self._have + sum(map(len, self._large))
+        self._refusal: Exception | None = None
 
     def add(self, chunk: bytes) -> None:
         """Take in what arrived next."""
         self._chunks.append(chunk)
         self._have += len(chunk)
 
-    def next(self) -> Span | None:
-        """The next event, None if none is complete. Raises ServerError; ProtocolError for what is no packet."""
-        while True:
-            data, at = self._data, self._at
-            left = len(data) - at
-            size = int.from_bytes(data[at : at + 3], "little") if left >= _HEAD else 0
-            if left < _HEAD + size or left < _HEAD:
-                if not self._refill(_HEAD + size):
-                    return None
-                continue
-            begin, end = at + _HEAD, at + _HEAD + size
-            self._at = end
+    def take(self) -> list[Span]:
+        """All events that are complete. Raises, once those before it were taken, ServerError; ProtocolError for what
+        is no packet."""
+        self._check()
+        if self._have < self._need:
+            return []
+        data = b"".join(self._chunks)  # large packets are joined once
+        spans: list[Span] = []
+        at, limit = 0, len(data)
+        self._need = _HEAD
+        while limit - at >= _HEAD and self._refusal is None:
+            size = _u32(data, at)[0] & _LONGEST
+            end = at + _HEAD + size
+            if end > limit:
+                self._need = end - at
+                break
+            begin = at + _HEAD
+            at = end
             if size == _LONGEST:
                 self._large.append(data[begin:end])
-                continue
-            if self._large:
-                data = b"".join([*self._large, data[begin:end]])
+            elif self._large:
+                large = b"".join([*self._large, data[begin:end]])
                 self._large = []
-                begin, end = 0, len(data)
-            if begin == end:
-                raise ProtocolError("an empty packet where a binlog event was expected")
-            if data[begin] == _OK:
-                return data, begin + 1, end
-            raise _refusal(data[begin:end])
+                self._add(spans, large, 0, len(large))
+            elif size and not data[begin]:
+                spans.append((data, begin + 1, end))
+            else:
+                self._add(spans, data, begin, end)
+        self._chunks = [data[at:]]
+        self._have = limit - at
+        if not spans:
+            self._check()
+        return spans
 
-    def _refill(self, need: int) -> bool:
-        """Join what arrived to what is left, if that makes `need` bytes: large packets are joined once."""
-        left = len(self._data) - self._at
-        if left + self._have < need or not self._chunks:
-            return False
-        self._data = b"".join([self._data[self._at :], *self._chunks])
-        self._at = 0
-        self._chunks = []
-        self._have = 0
-        return True
+    def _check(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _add(self, spans: list[Span], data: bytes, begin: int, end: int) -> None:
+        """Any payload; nothing counts behind one that is no event."""
+        if begin < end and data[begin] == _OK:
+            spans.append((data, begin + 1, end))
+        else:
+            self._refusal = _refusal(data[begin:end])
 
 
 def _refusal(payload: bytes) -> Exception:
+    if not payload:
+        return ProtocolError("an empty packet where a binlog event was expected")
     if payload[0] == _ERROR and len(payload) >= 3:
         text = payload[3:]
         if text[:1] == b"#":

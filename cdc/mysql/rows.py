@@ -68,21 +68,24 @@ class FollowedTable:
     def add(self, kind: int, data: bytes, at: int, end: int, place: int) -> Sequence[Reset]:
         """Append the events of a rows event, whose body this is, to the transaction; place: its beginning in the file.
         What cannot be told that way is a reset. Raises ProtocolError for rows that do not fit the table."""
-        body = data[at:end] if kind not in _PLAIN else _plain(kind, data[at:end])
-        kind = _PLAIN.get(kind, kind)
-        at = _V1_HEAD if kind in _V1 else _V1_HEAD + int.from_bytes(body[_V1_HEAD : _V1_HEAD + 2], "little")
+        if kind in _PLAIN:
+            data = _plain(kind, data[at:end])
+            kind, at, end = _PLAIN[kind], 0, len(data)
+        at += _V1_HEAD
+        if kind not in _V1:
+            at += int.from_bytes(data[at : at + 2], "little")
         resets = self._cascades if kind not in _INSERTS else []
         if self._writer is None:
             return resets
-        if self._rows is None or not self._write(self._rows, self._writer.write, kind, body, at, place):
+        if self._rows is None or not self._write(self._rows, self._writer.write, kind, data, at, end, place):
             return [*resets, Reset(self._writer.collection.name, "row_image_incomplete")]
         return resets
 
     @staticmethod
-    def _write(code: RowCode, write: Write, kind: int, body: bytes, at: int, place: int) -> bool:
+    def _write(code: RowCode, write: Write, kind: int, data: bytes, at: int, end: int, place: int) -> bool:
         """Whether the rows were whole, and so could be written."""
         if kind in _INSERTS or kind in _DELETES:
-            rows = (code.inserts if kind in _INSERTS else code.deletes)(body, at, len(body))
+            rows = (code.inserts if kind in _INSERTS else code.deletes)(data, at, end)
             if rows is None:
                 return False
             if kind in _INSERTS:
@@ -93,7 +96,7 @@ class FollowedTable:
                     write("d", key, doc, NULL, kinds, place, number)
             return True
         decode = code.partial_updates if kind == binlog.PARTIAL_UPDATE_ROWS else code.updates
-        updates = decode(body, at, len(body))
+        updates = decode(data, at, end)
         if updates is None:
             return False
         for number, (old_key, old, old_kinds, key, doc, kinds) in enumerate(updates):

@@ -11,7 +11,7 @@ from cdc.wire_text import json_name, string
 
 NULL: Final = "null"
 
-_TAILS_KEPT: Final = 100
+_TYPES_KEPT: Final = 100
 
 
 class Origin:
@@ -26,13 +26,16 @@ class Origin:
             f',"snapshot":"false","epoch":{json_name(epoch)}'
         )
         self._transaction = ""
+        self._file = ("", "")
         self.thread: int | None = None
 
     def begin(self, file: str, server: int, gtid: str | None) -> None:
         """A transaction begins in this file."""
         self.thread = None
         quoted = NULL if gtid is None else f'"{gtid}"'
-        self._transaction = f'"server_id":{server},"gtid":{quoted},"file":{json_name(file)}'
+        if file != self._file[0]:
+            self._file = (file, json_name(file))
+        self._transaction = f'"server_id":{server},"gtid":{quoted},"file":{self._file[1]}'
 
     def source(self, table: str, transaction: Transaction) -> str:
         """The block up to the event's place in the file; table: its `db` and `table`."""
@@ -55,8 +58,9 @@ class EventWriter:
         self._table = f'"db":{json_name(name[0])},"table":{json_name(name[1])}'
         self._part = 0
         self._source = ""
-        self._tails: dict[tuple[str, int], str] = {}
-        self._kinds: dict[int, Mapping[str, str] | None] = {}  # keeps alive what `_tails` knows by its id
+        self._when = self._numbering = ""
+        # by the id of a mapping, which is kept alive; `None` is one of them
+        self._types: dict[int, tuple[Mapping[str, str] | None, str]] = {}
 
     def write(
         self,
@@ -73,12 +77,13 @@ class EventWriter:
         transaction, collection = self._transaction, self.collection
         if self._part != transaction.part:
             self._enter()
-        tail = self._tails.get((op, id(kinds))) or self._tail(op, kinds)
+        types = self._types.get(id(kinds)) or self._type_text(kinds)
+        total, order = transaction.total + 1, collection.order + 1
         event = (
-            f'{{"before":{before},"after":{after}{self._source}{place},"row":{number}{tail}{transaction.total + 1}'
-            f',"data_collection_order":{collection.order + 1}}}}}'
-        ).encode("latin-1")
-        transaction.add(collection, key.encode("latin-1"), event)
+            f'{{"before":{before},"after":{after}{self._source}{place},"row":{number}}},"op":"{op}{self._when}{types[1]}'
+            f'{self._numbering}{total},"data_collection_order":{order}}}}}'
+        )
+        transaction.add(collection, key.encode("latin-1"), event.encode("latin-1"))
 
     def _enter(self) -> None:
         """Take part in the transaction, or go on with it after a part was taken."""
@@ -86,20 +91,14 @@ class EventWriter:
         transaction.enter(self.collection)
         self._part = transaction.part
         self._source = self._origin.source(self._table, transaction)
-        self._tails.clear()
-        self._kinds.clear()
+        self._when = f'","ts_ms":{transaction.now_ms}'
+        self._numbering = f',"transaction":{{"id":"{transaction.id}","total_order":'
 
-    def _tail(self, op: str, kinds: Mapping[str, str] | None) -> str:
-        """The text from an event's row number to its number in the transaction."""
-        transaction = self._transaction
-        tail = (
-            f'}},"op":"{op}","ts_ms":{transaction.now_ms}{_types(kinds)}'
-            f',"transaction":{{"id":"{transaction.id}","total_order":'
-        )
-        if len(self._kinds) < _TAILS_KEPT:
-            self._kinds[id(kinds)] = kinds
-            self._tails[op, id(kinds)] = tail
-        return tail
+    def _type_text(self, kinds: Mapping[str, str] | None) -> tuple[Mapping[str, str] | None, str]:
+        if len(self._types) >= _TYPES_KEPT:
+            self._types.clear()
+        known = self._types[id(kinds)] = (kinds, _types(kinds))
+        return known
 
 
 def _types(kinds: Mapping[str, str] | None) -> str:

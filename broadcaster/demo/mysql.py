@@ -140,7 +140,7 @@ class EmbeddedMysql:
             self._initializer(partial),
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            env=host.environment(),
+            env=self._environment(),
             cwd="/",
         )
         if made.returncode != 0:
@@ -263,7 +263,7 @@ class EmbeddedMysql:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=host.environment(),
+                env=self._environment(),
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for us, who then stop the server in order
             )
@@ -285,6 +285,12 @@ class EmbeddedMysql:
         except pymysql.MySQLError:
             return False
         return True
+
+    def _environment(self) -> dict[str, str]:
+        """With a folder for temporary tables of its own: MariaDB, when it starts, removes those of all others."""
+        folder = self.data_dir / "tmp"
+        folder.mkdir(exist_ok=True)
+        return {**host.environment(), "TMPDIR": str(folder)}
 
     def _user(self) -> list[str]:
         """It runs as root only if told to."""

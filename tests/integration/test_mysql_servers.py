@@ -70,6 +70,11 @@ def test_settings_reach_the_server_and_servers_differ(throwaway_mysql, mysql_ser
     )
 
 
+def test_temporary_tables_are_out_of_reach_of_other_servers(mysql_server):
+    """Each MariaDB that starts removes what others have in a shared folder."""
+    assert scalar(mysql_server, "SELECT @@tmpdir") == str(mysql_server.data_dir / "tmp")
+
+
 def test_asks_for_the_password(mysql_server):
     with pytest.raises(pymysql.OperationalError, match="Access denied"):
         pymysql.connect(host="127.0.0.1", port=mysql_server.port, user="root", password="")

@@ -1,24 +1,22 @@
 """Generates, per table map, the code that reads rows events straight into finished JSON. (pure)
 
-Format: mysql-server's libs/mysql/binlog/event/rows_event.h (Rows_event). The generated functions read a row without
-NULLs by whole runs of columns, any other column by column. A length is not checked before its bytes are cut: that they
-were too few shows at the end of the row, as the place then lies beyond the event's end.
+Format: mysql-server's libs/mysql/binlog/event/rows_event.h (Rows_event).
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from cdc.errors import ProtocolError
-from cdc.mysql import column_types as types
 from cdc.mysql import json_diff
 from cdc.mysql.forms import is_varying, row_types
+from cdc.mysql.imagecode import ImageCode
 from cdc.mysql.readings import NAMES, Reading, reading_of
 from cdc.mysql.scalars import repaired
 from cdc.mysql.table import Hint
@@ -45,7 +43,6 @@ _ERRORS: Final = (
     zlib.error,
     msgspec.DecodeError,
 )
-_PARTIAL_JSON: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +109,8 @@ class _Code:
         self._json_names = [json_name(name) for name in names]
         self._readings = readings
         self._count = len(readings)
-        self._null_bytes = (self._count + 7) // 8
-        self._all = (1 << self._count) - 1
-        self._nullable = sum(1 << i for i, column in enumerate(table.columns) if column.nullable)
-        self._structs: dict[str, Any] = {}
-        self._documents = [i for i, column in enumerate(table.columns) if column.type == types.JSON]
         self._varying = any(is_varying(reading.form) for reading in readings)
+        self._image = ImageCode(table, readings, self._varying)
         self._types: RowTypes = row_types(
             (name, reading.form) for name, reading in zip(names, readings, strict=True)
         )
@@ -125,7 +118,7 @@ class _Code:
     def namespace(self) -> dict[str, Any]:
         namespace: dict[str, Any] = {
             **NAMES,
-            **self._structs,
+            **self._image.structs,
             "apply": json_diff.apply,
             "begin": self._begin,
             "overrun": _overrun,
@@ -146,7 +139,7 @@ class _Code:
             "    if not at:",
             "        return None",
             *indent(1, start),
-            *indent(2, [*self._image(), *self._finish(""), "add((key, doc, kinds))"]),
+            *indent(2, [*self._image.lines(), *self._finish(""), "add((key, doc, kinds))"]),
             "    return found",
         ]
         for name, partial in (("updates", False), ("partial_updates", True)):
@@ -156,112 +149,13 @@ class _Code:
                 "    if not at:",
                 "        return None",
                 *indent(1, start),
-                *indent(2, [*self._image(), *self._finish("old_"), *(self._kept() if partial else [])]),
-                *indent(2, self._image(partial=True) if partial else self._image()),
+                *indent(2, [*self._image.lines(keep=not partial), *self._finish("old_")]),
+                *indent(2, self._image.kept_documents() if partial else []),
+                *indent(2, self._image.lines(partial=partial, compare=not partial)),
                 *indent(2, [*self._finish(""), "add((old_key, old_doc, old_kinds, key, doc, kinds))"]),
                 "    return found",
             ]
         return lines
-
-    def _image(self, *, partial: bool = False) -> list[str]:
-        """Statements that read one image at `at`, column i as JSON into the local `new`i.
-
-        partial: documents may be diffs to those of the image before, `before`i.
-        """
-        size = self._null_bytes
-        everything = range(self._count)
-        nulls = "body[at]" if size == 1 else f'from_bytes(body[at:at + {size}], "little")'
-        lines = ["marked = 0"] if self._varying else []
-        if partial:
-            lines += self._options()
-        return [
-            *lines,
-            f"nulls = {nulls} & {self._all}",
-            f"at += {size}",
-            "if not nulls:",
-            *indent(1, self._columns(everything, partial)),
-            "else:",
-            *indent(1, self._columns_with_nulls(partial)),
-            "if at > end:",
-            "    raise overrun(at, end)",
-        ]
-
-    def _options(self) -> list[str]:
-        """Statements that read, into the bits of `partial`, which documents are diffs."""
-        size = (len(self._documents) + 7) // 8
-        return [
-            "options, at = packed(body, at)",
-            "partial = 0",
-            f"if options & {_PARTIAL_JSON}:",
-            f'    partial = from_bytes(body[at:at + {size}], "little")',
-            f"    at += {size}",
-        ]
-
-    def _kept(self) -> list[str]:
-        return [f"before{i} = new{i}" for i in self._documents]
-
-    def _columns_with_nulls(self, partial: bool) -> list[str]:
-        lines = []
-        required = self._all & ~self._nullable
-        if required:
-            lines += [
-                f"if nulls & {required}:",
-                '    raise ValueError("NULL in a column that is NOT NULL")',
-            ]
-        run: list[int] = []
-        for i in range(self._count):
-            if self._nullable >> i & 1:
-                lines += [
-                    *self._columns(run, partial),
-                    f"if nulls & {1 << i}:",
-                    f'    new{i} = "null"',
-                    "else:",
-                    *indent(1, self._columns([i], partial)),
-                ]
-                run = []
-            else:
-                run.append(i)
-        return [*lines, *self._columns(run, partial)]
-
-    def _columns(self, columns: Sequence[int], partial: bool) -> list[str]:
-        """Statements that read these columns, none of which is NULL: as much at once as has a fixed place."""
-        lines: list[str] = []
-        run: list[int] = []
-        for i in columns:
-            run.append(i)
-            if self._readings[i].size or i == columns[-1]:
-                lines += self._run(run, partial)
-                run = []
-        return lines
-
-    def _run(self, run: list[int], partial: bool) -> list[str]:
-        """Columns of fixed size, the last of which may end in one of any size."""
-        readings = [self._readings[i] for i in run]
-        formats = [code for reading in readings for _, code in reading.fixed]
-        targets = [target for reading in readings for target, _ in reading.fixed]
-        if formats == ["B"]:
-            lines = [f"{targets[0]} = body[at]", "at += 1"]
-        else:
-            lines = [
-                f"[{', '.join(targets)}] = {self._struct(''.join(formats))}(body, at)",
-                f"at += {sum(reading.width for reading in readings)}",
-            ]
-        last = readings[-1]
-        for reading in readings[:-1]:
-            lines += reading.convert
-        if not last.size:
-            return [*lines, *last.convert]
-        convert: list[str] = list(last.convert)
-        if partial and run[-1] in self._documents:
-            bit = 1 << self._documents.index(run[-1])
-            diff = f"new{run[-1]} = apply(before{run[-1]}, body[at:stop])"
-            convert = [f"if partial & {bit}:", f"    {diff}", "else:", *indent(1, convert)]
-        return [*lines, f"stop = at + ({last.size})", *convert, "at = stop"]
-
-    def _struct(self, formats: str) -> str:
-        name = f"read_{formats}"
-        self._structs[name] = struct.Struct("<" + formats).unpack_from
-        return name
 
     def _finish(self, prefix: str) -> list[str]:
         """Statements that make key, doc and kinds (their names begin with `prefix`) of an image."""
@@ -288,9 +182,9 @@ class _Code:
             raise ValueError(f"it has {count} columns, its table map {self._count}")
         complete = True
         for _ in range(images):
-            bits = body[at : at + self._null_bytes]
-            at += self._null_bytes
-            complete &= int.from_bytes(bits, "little") & self._all == self._all
+            bits = body[at : at + self._image.null_bytes]
+            at += self._image.null_bytes
+            complete &= int.from_bytes(bits, "little") & self._image.all == self._image.all
         return at if complete else 0
 
 

@@ -121,6 +121,30 @@ def test_a_value_is_the_same_whatever_else_is_null(
     assert [partial[f"c{i}"] is not None for i in range(len(columns))] == chosen
 
 
+PAIRS = TABLES.flatmap(
+    lambda table: st.tuples(
+        st.just([column for column, _ in table]),
+        st.lists(st.tuples(*(st.none() | values for _, values in table)).map(list), min_size=2, max_size=2),
+        st.lists(st.booleans(), min_size=len(table), max_size=len(table)),
+    )
+)
+
+
+@given(PAIRS)
+@settings(max_examples=150, deadline=None)
+def test_the_images_of_an_update_are_as_if_read_alone(
+    case: tuple[list[MapColumn], list[list[bytes | None]], list[bool]],
+) -> None:
+    columns, (old, other), same = case
+    new = [before if keep else after for before, after, keep in zip(old, other, same, strict=True)]
+    code = _code(columns)
+    images = _image(old) + _image(new)
+    alone = _head(len(columns)) + images
+    together = _head(len(columns), 2) + images
+    before, after = code.inserts(alone, 0, len(alone)) or []
+    assert code.updates(together, 0, len(together)) == [(*before, *after)]
+
+
 @given(ROWS)
 @settings(max_examples=40, deadline=None)
 def test_an_event_cut_within_a_row_is_refused(case: tuple[list[MapColumn], list[bytes]]) -> None:

@@ -94,12 +94,14 @@ def geometry(data: bytes) -> str:
 
 
 def document(text: str) -> str:
-    """A document that is kept as text: compact. What is none is a marked string."""
+    """A document that is kept as text: compact. What is none, or what no JSON reader takes (1e999), is a marked string,
+    so that one such row does not stop every reader."""
     data = text.encode("latin-1")
     try:
-        return json(msgspec.json.format(data, indent=-1).decode("latin-1"))
-    except (msgspec.DecodeError, RecursionError):
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Marked(string(text))
+    return json(msgspec.json.format(data, indent=-1).decode("latin-1"))
 
 
 def decompress(data: bytes) -> bytes:

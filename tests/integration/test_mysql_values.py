@@ -396,9 +396,11 @@ def test_mariadb_zlib_wrapped_compression(mariadb: Probe) -> None:
 
 
 def test_mariadb_document_that_is_none(mariadb: Probe) -> None:
-    texts, kinds = _values(mariadb, "JSON", "'{oops'", "'1'", session=f"{LAX}, check_constraint_checks = OFF")
-    assert texts == ['"{oops"', "1"]
-    assert kinds == [{"c": "json"}, None]
+    texts, kinds = _values(
+        mariadb, "JSON", "'{oops'", "'1'", "'1e999'", session=f"{LAX}, check_constraint_checks = OFF"
+    )
+    assert texts == ['"{oops"', "1", '"1e999"']
+    assert kinds == [{"c": "json"}, None, {"c": "json"}]
 
 
 def test_mariadb_times_of_the_old_format(mariadb: Probe) -> None:

@@ -65,6 +65,8 @@ def test_an_inet6_is_as_the_server_prints_it(data: bytes, text: str) -> None:
         ('{ "a" : [ 1.50, 2 ] }\n', '{"a":[1.50,2]}', False),
         ("{oops", '"{oops"', True),
         ("", '""', True),
+        ("1e999", '"1e999"', True),
+        ('"a\xff"', '"\\"a\xff\\""', True),
         ("[" * 300 + "]" * 300, '"' + "[" * 300 + "]" * 300 + '"', True),
     ],
 )

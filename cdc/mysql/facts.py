@@ -23,7 +23,6 @@ _VARIABLES: Final = (
     "binlog_format",
     "binlog_row_image",
     "binlog_row_metadata",
-    "binlog_row_value_options",
     "gtid_mode",
     "log_bin",
     "log_replica_updates",

@@ -80,6 +80,13 @@ def _server(target: Target, server: Server) -> Iterator[Requirement]:
             f"is {value}: {why}",
             _set(server, name, wanted),
         )
+    yield need(
+        "server_id",
+        variables.get("server_id") != "0",
+        "is set",
+        "is 0: the server refuses everybody who wants to read its binlog",
+        _set(server, "server_id", "1"),
+    )
     unlogged = server.replica or variables.get("read_only", "OFF") != "OFF"
     name = "log_slave_updates" if server.mariadb else "log_replica_updates"
     if unlogged and variables.get(name, variables.get("log_slave_updates")) == "OFF":

@@ -13,6 +13,7 @@ from support.mysql_target import target_of
 TARGET = target_of("mysql://app@db/shop", "todos")
 VARIABLES = {
     "log_bin": "ON",
+    "server_id": "1",
     "binlog_format": "ROW",
     "binlog_row_image": "FULL",
     "binlog_row_metadata": "FULL",
@@ -100,6 +101,10 @@ def test_variables(name, value, wanted):
 
 def test_no_binlog():
     assert "log_bin = binlog and server_id = 1" in only(having(MYSQL, log_bin="OFF")).fix
+
+
+def test_a_server_without_id_serves_no_binlog():
+    assert only(having(MYSQL, server_id="0")).fix == "SET PERSIST server_id = 1;"
 
 
 def test_a_replica_must_log_what_it_takes_over():

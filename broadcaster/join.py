@@ -20,7 +20,7 @@ from cdc.errors import CursorExpired, EpochChanged, LogError
 log = logging.getLogger(__name__)
 
 _PROGRESS_PATIENCE = 10.0
-_NUDGE_AFTER = 0.02
+_NUDGE_AFTER = 0.01
 
 
 class Join:

@@ -119,32 +119,33 @@ class MysqlReader:
         raise AssertionError("the last try returns or raises")
 
     def _begin(self, connection: Connection, identity: Identity) -> tuple[Callable[[str], bool], int | None]:
-        """Begin a transaction: what its view shows, and, where that is known, the place up to which it shows the
-        binlog, exactly."""
+        """Begin a transaction: what its view shows, and, where that is known, the place up to which it may show the
+        binlog."""
+        before = self._ends.ripe(identity.epoch, time.monotonic())
         if not identity.mariadb:
             # What was executed before there is a view is in it.
-            shows = self._shows_on_mysql(connection, identity)
+            shows = self._shows_on_mysql(connection, before)
             rows(connection, "START TRANSACTION READ ONLY")
             return shows, None
         rows(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         status = dict(rows(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
         place = order_of(status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]))
-        return visibility(place), place
+        self._ends.add(identity.epoch, time.monotonic(), place)
+        [[_, xa]] = rows(connection, "SHOW GLOBAL STATUS WHERE variable_name = 'Com_xa_commit'")
+        # The place is exact, but for XA COMMIT, which is in the binlog a moment before it is in the engine.
+        return visibility(place if xa == "0" else min(before, place)), place
 
     def _shows(self, connection: Connection) -> Callable[[str], bool]:
         identity = identify(connection)
-        if not identity.mariadb:
-            if not identity.gtids:
-                self._end(connection, identity)
-            return self._shows_on_mysql(connection, identity)
-        shows, _ = self._begin(connection, identity)
+        shows, place = self._begin(connection, identity)
+        if place is None and not identity.gtids:
+            self._end(connection, identity)
         connection.rollback()
         return shows
 
-    def _shows_on_mysql(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:
+    def _shows_on_mysql(self, connection: Connection, before: int) -> Callable[[str], bool]:
         """The engine commits in the binlog's order and adds to the executed set under one lock; where it is told not
         to, a transaction may be in the set before one that it builds upon."""
-        before = self._ends.ripe(identity.epoch, time.monotonic())
         [[text, ordered]] = rows(connection, "SELECT @@global.gtid_executed, @@global.binlog_order_commits")
         executed = GtidSet.parse(text)
         return visibility(before, executed if ordered else executed.beginnings())

@@ -30,8 +30,8 @@ def visibility(before: int, executed: GtidSet | None = None) -> Callable[[str], 
 
 
 class Ends:
-    """Ends of the binlog as they were seen, for transactions without a GTID: what was in it for a second is taken for
-    committed. (Without a GTID nothing tells, see `RIPE_SECONDS`.)"""
+    """Ends of the binlog as they were seen, for where nothing tells what of it is committed (MySQL without GTIDs;
+    MariaDB's XA): what was in it for `RIPE_SECONDS` is taken to be."""
 
     def __init__(self) -> None:
         self._seen: tuple[tuple[str, float, int], ...] = ()

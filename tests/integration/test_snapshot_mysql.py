@@ -157,12 +157,35 @@ async def test_what_a_read_shows(each_mysql_db: MysqlDatabase) -> None:
         before = next_transaction(each_mysql_db.server)
         assert not (await reader.shows())(before)
         each_mysql_db.execute("INSERT INTO t VALUES (1)")
-        assert (await reader.shows())(before)
+        await shown(reader, before)
         snapshot = await read(reader, "t", {})
         assert snapshot.shows(before)
         assert not snapshot.shows(next_transaction(each_mysql_db.server))
         file, offset = end_of_binlog(each_mysql_db.server)
         assert snapshot.order == order_of(file, offset)
+
+
+async def shown(reader: MysqlReader, transaction: str) -> None:
+    """At once; but on MariaDB after a second where there was ever an XA COMMIT, as in another test."""
+
+    async def is_shown() -> bool:
+        return (await reader.shows())(transaction)
+
+    await eventually(is_shown)
+
+
+async def test_after_xa_on_mariadb_a_second_must_have_passed(mariadb_db: MysqlDatabase) -> None:
+    """Its XA COMMIT is in the binlog, and in what a consistent snapshot says of it, before it is in the engine: of
+    6,000 views a stress test caught 3."""
+    mariadb_db.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    async with reader_of(mariadb_db.url, "t") as reader:
+        mariadb_db.execute("XA START 'x'", "INSERT INTO t VALUES (1)", "XA END 'x'", "XA PREPARE 'x'")
+        committed = next_transaction(mariadb_db.server)
+        mariadb_db.execute("XA COMMIT 'x'")
+        snapshot = await read(reader, "t", {})
+        assert list(snapshot.rows) == [b'{"id":1}']
+        assert not snapshot.shows(committed)
+        await shown(reader, committed)
 
 
 async def test_the_binlog_is_ahead_of_what_a_read_sees(each_mysql_db: MysqlDatabase) -> None:
@@ -177,7 +200,7 @@ async def test_the_binlog_is_ahead_of_what_a_read_sees(each_mysql_db: MysqlDatab
             assert not (await reader.shows())(stalled)
         snapshot = await read(reader, "t", {})
         assert list(snapshot.rows) == [b'{"id":1}']
-        assert snapshot.shows(stalled)
+        await shown(reader, stalled)
 
 
 async def test_without_gtids_a_second_must_have_passed(
@@ -193,10 +216,7 @@ async def test_without_gtids_a_second_must_have_passed(
             assert list(snapshot.rows) == [b'{"id":1}']
             assert not snapshot.shows(f"{file}:{offset}")
 
-            async def is_shown() -> bool:
-                return (await reader.shows())(f"{file}:{offset}")
-
-            await eventually(is_shown)
+            await shown(reader, f"{file}:{offset}")
             assert (await read(reader, "t", {})).shows(f"{file}:{offset}")
 
 

@@ -99,14 +99,13 @@ class MysqlReader:
         identity = identify(connection)
         for attempt in range(1, _TRIES + 1):
             try:
-                shows, place = self._begin(connection, identity)
+                shows = self._begin(connection, identity)
                 rows(connection, f"SELECT 1 FROM {identifier(*name)} LIMIT 0")  # the metadata lock
                 table = load_table(connection, *name)
                 if table is None:
                     raise self._no_table(name)
                 found = _rows(connection, table, query, max_rows, max_bytes)
-                if place is None:
-                    place = self._end(connection, identity)
+                place = self._end(connection, identity)
                 connection.commit()
             except pymysql.MySQLError as error:
                 if code_of(error) in _NO_TABLE:
@@ -118,27 +117,27 @@ class MysqlReader:
                 return Snapshot(found, identity.epoch, place, shows, table.key)
         raise AssertionError("the last try returns or raises")
 
-    def _begin(self, connection: Connection, identity: Identity) -> tuple[Callable[[str], bool], int | None]:
-        """Begin a transaction: what its view shows, and, where that is known, the place up to which it may show the
-        binlog."""
+    def _begin(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:
+        """Begin a transaction; what its view shows."""
         before = self._ends.ripe(identity.epoch, time.monotonic())
         if not identity.mariadb:
             # What was executed before there is a view is in it.
             shows = self._shows_on_mysql(connection, before)
             rows(connection, "START TRANSACTION READ ONLY")
-            return shows, None
+            return shows
         rows(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         status = dict(rows(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
         place = order_of(status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]))
         self._ends.add(identity.epoch, time.monotonic(), place)
         [[_, xa]] = rows(connection, "SHOW GLOBAL STATUS WHERE variable_name = 'Com_xa_commit'")
-        # The place is exact, but for XA COMMIT, which is in the binlog a moment before it is in the engine.
-        return visibility(place if xa == "0" else min(before, place)), place
+        # The place is exact, but for XA COMMIT, which is in the binlog a moment before it is in the engine, and for
+        # TRUNCATE, which is in the engine first: the snapshot's own place is therefore where the binlog ends after it.
+        return visibility(place if xa == "0" else min(before, place))
 
     def _shows(self, connection: Connection) -> Callable[[str], bool]:
         identity = identify(connection)
-        shows, place = self._begin(connection, identity)
-        if place is None and not identity.gtids:
+        shows = self._begin(connection, identity)
+        if not identity.mariadb and not identity.gtids:
             self._end(connection, identity)
         connection.rollback()
         return shows

@@ -7,18 +7,19 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from database import Database
-from databases import mongo, postgres
+from databases import mongo, mysql, postgres
 
 from servers.mongo import temporary_mongod
+from servers.mysql import MysqlServers
 from servers.postgres import temporary_postgres
 
-DATABASES = ("postgres", "mongo")
+DATABASES = ("postgres", "mongo", "mysql", "mariadb")
 
 Open = Callable[[], AbstractContextManager[Database]]
 
 
 @pytest.fixture(params=DATABASES)
-def open_database(request: pytest.FixtureRequest) -> Open:
+def open_database(request: pytest.FixtureRequest, mysql_servers: MysqlServers) -> Open:
     """Starts a server of the test's own; each kind in turn."""
     kind = request.param
 
@@ -27,8 +28,11 @@ def open_database(request: pytest.FixtureRequest) -> Open:
         if kind == "postgres":
             with temporary_postgres(settings=postgres.SETTINGS) as server:
                 yield postgres.PostgresOracle(server)
-        else:
+        elif kind == "mongo":
             with temporary_mongod("rs0", *mongo.SETTINGS) as server:
                 yield mongo.MongoOracle(server)
+        else:
+            with mysql_servers.temporary(kind, mysql.SETTINGS) as server:
+                yield mysql.MysqlOracle(server)
 
     return opened

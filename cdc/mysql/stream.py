@@ -58,6 +58,7 @@ class MysqlStream:
         self._failure: BaseException | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._ended = ""
         self._reader = self._paused = self._closed = self._backlog = False
         self._next_turn: asyncio.Handle | None = None
         self._learning: asyncio.Task[None] | None = None
@@ -109,15 +110,14 @@ class MysqlStream:
             while burst < BURST_BYTES:
                 chunk = self._socket.recv(CHUNK_BYTES)
                 if not chunk:
-                    self._fail(self._explain(0, "the server closed the connection"))
-                    return
+                    self._ended = "the server closed the connection"
+                    break
                 self._packets.add(chunk)
                 burst += len(chunk)
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except OSError as error:
-            self._fail(self._explain(0, str(error)))
-            return
+            self._ended = str(error)
         self._backlog = burst >= BACKLOG_BYTES
         self._decode()
 
@@ -144,6 +144,8 @@ class MysqlStream:
         elif more:
             self._set_reader(False)
             self._next_turn = self._loop.call_soon(self._decode)
+        elif self._ended:  # what came before the end has been decoded, the server's own words included
+            self._fail(self._explain(0, self._ended))
         elif self._backlog:
             self._set_reader(False)
             self._next_turn = self._loop.call_later(COALESCE_S, self._read)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cdc import VERSION, options
 from cdc.__main__ import main as cdc_command
+
+if TYPE_CHECKING:
+    from broadcaster.demo.demo import Kind
 
 _listen = options.listen("127.0.0.1:4122", "the API, health and metrics")
 
@@ -38,13 +42,13 @@ main.add_command(cdc_command, "cdc")
 )
 @click.option(
     "--db",
-    type=click.Choice(("postgres", "mongo")),
+    type=click.Choice(("postgres", "mongo", "mysql", "mariadb")),
     default="postgres",
     show_default=True,
     help="The database to play with.",
 )
 @options.verbose
-def demo(listen: tuple[str, int], data_dir: Path | None, db: str, *, verbose: bool) -> None:
+def demo(listen: tuple[str, int], data_dir: Path | None, db: Kind, *, verbose: bool) -> None:
     """Play with live queries on a database of the demo's own, on a page of its own."""
     from broadcaster.demo.demo import run_demo
     from cdc.process import run

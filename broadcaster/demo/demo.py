@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +16,8 @@ from broadcaster.demo.folder import demo_folder
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.dev import serve_dev
 from cdc.config_parse import parse
+
+Kind: TypeAlias = Literal["postgres", "mongo", "mysql", "mariadb"]
 
 _POLL_SECONDS: Final = 0.02
 _CONFIG: Final = """\
@@ -36,12 +38,16 @@ modules:
 
 
 async def run_demo(
-    kind: str, listen: tuple[str, int], data_dir: Path | None, echo: Callable[[str], None]
+    kind: Kind, listen: tuple[str, int], data_dir: Path | None, echo: Callable[[str], None]
 ) -> None:
-    """Run until cancelled. kind: `postgres` or `mongo`; data_dir: where the database and the log stay (None: a
-    temporary folder, removed at the end). Raises LivetailError: no programs to run, FolderInUse, ConfigError …"""
+    """Run until cancelled. data_dir: where the database and the log stay (None: a temporary folder, removed at the
+    end). Raises LivetailError: no programs to run, FolderInUse, ConfigError …"""
     with demo_folder(data_dir) as folder:
-        database = demo_database(kind, folder)
+        if kind in ("mysql", "mariadb"):
+            echo(
+                "Looking for its programs; where this machine has none, they are downloaded from Debian, once"
+            )
+        database = await asyncio.to_thread(demo_database, kind, folder)
         echo(f"Starting {database.product} {database.version} in {database.data_dir}")
         try:
             await _play(database, folder / "log", listen, echo)
@@ -83,13 +89,17 @@ async def _play(
         await table.close()
 
 
-def demo_database(kind: str, folder: Path) -> DemoDatabase:
+def demo_database(kind: Kind, folder: Path) -> DemoDatabase:
     """The database to play with, not yet started. What it needs is imported here: no driver is loaded that nobody
     uses. Raises LivetailError where its programs are missing."""
     if kind == "mongo":
         from broadcaster.demo.mongo_todos import MongoDemo
 
         return MongoDemo(folder)
+    if kind == "mysql" or kind == "mariadb":
+        from broadcaster.demo.mysql_todos import MysqlDemo
+
+        return MysqlDemo(folder, kind)
     from broadcaster.demo.postgres_todos import PostgresDemo
 
     return PostgresDemo(folder)

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from servers.mysql import MysqlServers
 from tests.support.browser import open_page
 from tests.support.demo import WAIT_SECONDS, Demo, add, demo, in_browser, reachable_folder, row, send, stream
 
@@ -41,12 +42,24 @@ KINDS = (
         'todos.update_many({"done": False}, {"$set": {"priority": 4}})\n',
         "todos.delete_many({})\n",
     ),
+    *(
+        Kind(
+            flavor,
+            "sql-mysql",
+            "999999999",
+            "UPDATE todos SET priority = 4 WHERE NOT done;\n",
+            "TRUNCATE todos;\n",
+        )
+        for flavor in ("mysql", "mariadb")
+    ),
 )
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.db)
-def kind(request: pytest.FixtureRequest) -> Kind:
+def kind(request: pytest.FixtureRequest, mysql_servers: MysqlServers) -> Kind:
     made: Kind = request.param
+    if made.db == "mysql" or made.db == "mariadb":
+        mysql_servers.installation(made.db)  # skips where there is none
     return made
 
 

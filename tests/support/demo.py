@@ -144,7 +144,7 @@ class Frames:
                 if event == "ready":  # between what is replayed and what is live
                     assert data["resumed"]
                     continue
-                assert event == "diff"
+                assert event == "diff", (event, data)
                 found[data["id"]] = [(change["type"], *change["find"].values()) for change in data["changes"]]
         return found
 

@@ -198,8 +198,10 @@ class Reader:
         return float(match[1]) * _SECONDS[match[2]]
 
     def _unlike(self, wanted: str, hint: str = "") -> NoReturn:
-        """Fail with what the file has; never with what the environment put there."""
-        self.fail(f"must be {wanted}, not {self._node.value!r:.100}{hint}")
+        """Fail with what the file has; never with what the environment put there, or what may be a connection string
+        in the wrong place."""
+        found = "this" if "://" in self._node.value else f"{self._node.value!r:.100}"
+        self.fail(f"must be {wanted}, not {found}{hint}")
 
     def _text(self) -> str:
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:

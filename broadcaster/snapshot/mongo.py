@@ -16,7 +16,7 @@ from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.mongo_query import push_down
 from broadcaster.snapshot.reader import Snapshot
-from cdc.mongo.connect import Client, connect, force_progress, reason
+from cdc.mongo.connect import Client, cancellable, connect, force_progress, reason
 from cdc.mongo.decode import order_of
 from cdc.mongo.setup import epoch_of
 from cdc.mongo.target import Target
@@ -45,6 +45,7 @@ class MongoReader:
         self._client: Client | None = None
         self._complaint = ""
 
+    @cancellable
     async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
         """See `SnapshotReader.read`. Everything is as of one cluster time, which a majority has: what committed up to
         then is seen, and nothing later. So the events of the stream beyond it are those that are not shown."""
@@ -79,6 +80,7 @@ class MongoReader:
         order = order_of(time)
         return Snapshot(rows, epoch, order + 1, _shows(order), _KEY)
 
+    @cancellable
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""
         try:
@@ -86,6 +88,7 @@ class MongoReader:
         except PyMongoError as error:
             raise self._unavailable(error) from error
 
+    @cancellable
     async def nudge(self) -> None:
         """See `SnapshotReader.nudge`. Failure is no matter: the join goes on waiting."""
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
@@ -19,6 +21,8 @@ from pymongo.server_description import ServerDescription
 from cdc.errors import ConfigError, LivetailError, PositionLost, ProtocolError, SetupError, SourceUnavailable
 from cdc.mongo.target import Target, shell
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Client: TypeAlias = AsyncMongoClient[dict[str, Any]]
 
 _SELECTION_MS: Final = 5_000
@@ -33,6 +37,22 @@ _LOST: Final = {
     280: "the oplog does not hold our position",
     260: "the server does not accept our position",
 }
+
+
+def cancellable(work: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """For what is done with a client: pymongo (4.20 on Python 3.11) can take a task's cancellation for the end of a
+    command and go on, and whoever waits for the task's end would wait for ever. Raises CancelledError then."""
+
+    @wraps(work)
+    async def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        finally:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
+
+    return done
 
 
 def describe(conn: str) -> str:

@@ -13,7 +13,7 @@ from cdc.errors import PositionLost, SetupError
 from cdc.event import Batch, Position
 from cdc.mongo import setup
 from cdc.mongo.assemble import Assembler
-from cdc.mongo.connect import Client, connect, describe, explain, reason
+from cdc.mongo.connect import Client, cancellable, connect, describe, explain, reason
 from cdc.mongo.cursor import Cursor
 from cdc.mongo.decode import token_order
 from cdc.mongo.requirements import splits_events
@@ -34,6 +34,7 @@ class MongoSource:
         self._watch_every = watch_every
         self._warned: frozenset[str] = frozenset()
 
+    @cancellable
     async def open(self, after: Position | None) -> Following:
         """See `cdc.tailer.Source`."""
         client = connect(self._target.conn)
@@ -85,7 +86,7 @@ class MongoSource:
                 pass
             look.clear()
             try:
-                self._warn((await setup.mend(client, self._target)).missing)
+                self._warn((await cancellable(setup.mend)(client, self._target)).missing)
             except SetupError as error:
                 stream.fail(error)
                 return

@@ -465,6 +465,7 @@ def test_default_only_holds_rules():
     ("collection", "message"),
     [
         ({"isRealtimeEnabled": 1}, "isRealtimeEnabled: must be true or false, not '1'"),
+        ({"isRealtimeEnabled": CONN}, "isRealtimeEnabled: must be true or false, not this"),
         ({"partitions": 0}, "partitions: must be a whole number, 1 or more, not '0'"),
         ({"rules": None}, "rules: must be a mapping of keys, not nothing"),
         ({"rules": {"read": "allow"}}, "rules.read: must be a mapping of keys, not a value"),

@@ -68,27 +68,29 @@ class EventReader:
         PositionLost if this is not the file that it was.
         """
         event = self._event
+        span, self._again = self._again, None
         while budget > 0:
-            if self._again is not None:
-                span = self._again
-            elif self._inner is not None:
-                found = next(self._inner, None)
-                if found is None:
-                    self._end_inner()
+            if span is None:
+                if self._inner is not None:
+                    span = next(self._inner, None)
+                    if span is None:
+                        self._end_inner()
+                        continue
+                elif self._spans:
+                    span = self._spans.pop()
+                else:
+                    self._spans = packets.take()
+                    self._spans.reverse()
+                    if not self._spans:
+                        return False
                     continue
-                span = found
-            elif self._spans:
-                span = self._spans.pop()
-            else:
-                self._spans = packets.take()
-                self._spans.reverse()
-                if not self._spans:
-                    return False
-                continue
-            self._again = span
-            event(*span)
-            self._again = None
+            try:
+                event(*span)
+            except BaseException:
+                self._again = span
+                raise
             budget -= span[2] - span[1]
+            span = None
         return True
 
     def insert(self, events: Iterator[Span], after: Callable[[], None]) -> None:

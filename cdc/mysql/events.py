@@ -21,6 +21,7 @@ Handler: TypeAlias = Callable[[bytes, int, int], None]
 _header: Final = HEADER.unpack_from
 _checksum: Final = Struct("<I").unpack_from
 _WRAP: Final = 1 << 32
+_LEAST: Final = HEADER_SIZE + CHECKSUM_SIZE
 
 
 class EventReader:
@@ -42,6 +43,11 @@ class EventReader:
             binlog.STOP: _ignore,
             **handlers,
             binlog.TRANSACTION_PAYLOAD: self._on_payload,
+        }
+        self._ordinary = {
+            kind: handler
+            for kind, handler in self._handlers.items()
+            if kind not in (binlog.FORMAT_DESCRIPTION, binlog.ROTATE, binlog.HEARTBEAT)
         }
         self._on_new_file = handlers[binlog.FORMAT_DESCRIPTION]
         self._base = order_of(file, 0)
@@ -67,7 +73,6 @@ class EventReader:
         What a handler raises leaves the event to be handled again by the next call. Raises ServerError, ProtocolError,
         PositionLost if this is not the file that it was.
         """
-        event = self._event
         span, self._again = self._again, None
         while budget > 0:
             if span is None:
@@ -77,6 +82,10 @@ class EventReader:
                         self._end_inner()
                         continue
                 elif self._spans:
+                    if self._checksums:
+                        budget = self._ordinary_events(budget)
+                        if budget <= 0 or self._inner is not None or not self._spans:
+                            continue
                     span = self._spans.pop()
                 else:
                     self._spans = packets.take()
@@ -85,13 +94,44 @@ class EventReader:
                         return False
                     continue
             try:
-                event(*span)
+                self._event(*span)
             except BaseException:
                 self._again = span
                 raise
             budget -= span[2] - span[1]
             span = None
         return True
+
+    def _ordinary_events(self, budget: int) -> int:
+        """Take in events as long as there is nothing special about them, and about their places: with small
+        transactions most of the time goes into what is done for every event, so all of it stands in one loop. What is
+        left of the budget."""
+        spans, handlers = self._spans, self._ordinary
+        pop, header, checksum, crc = spans.pop, _header, _checksum, crc32
+        span = data, at, end = b"", 0, 0
+        try:
+            while spans and budget > 0 and self._inner is None:
+                span = data, at, end = spans[-1]
+                size = end - at
+                if size < _LEAST:
+                    break
+                stamp, kind, server, told, log_pos, _ = header(data, at)
+                handler = handlers.get(kind)
+                if handler is None or told != size or log_pos <= self.end:
+                    break
+                pop()
+                limit = end - CHECKSUM_SIZE
+                body = data[at:limit]
+                if crc(body) != checksum(data, limit)[0]:
+                    raise ProtocolError(f"{self._here()}: the checksum of an event of type {kind} is wrong")
+                self.stamp, self.kind, self.server = stamp, kind, server
+                self.begin, self.end = log_pos - size, log_pos
+                handler(body, HEADER_SIZE, size - CHECKSUM_SIZE)
+                budget -= size
+        except BaseException:
+            self._again = span
+            raise
+        return budget
 
     def insert(self, events: Iterator[Span], after: Callable[[], None]) -> None:
         """Let these events come next, without checksums, and then call `after`."""

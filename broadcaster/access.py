@@ -11,6 +11,7 @@ from aiohttp import web
 from broadcaster.auth import Authenticator, Identity
 from broadcaster.checks import Checks, Found
 from broadcaster.errors import RequestError
+from broadcaster.order import Order
 from broadcaster.predicate import Node, conjunction, leaves
 from broadcaster.query import QueryLimits, parse_where
 from broadcaster.request import Wanted
@@ -116,4 +117,20 @@ class Access:
                     f"the rules hide {leaf.path!r}: it cannot be asked for",
                     f"{one.path}.where",
                 )
+        if one.order is not None:
+            at = one.path if one.path == "$" else f"{one.path}.options"
+            self._check_order(one.order, view, at)
         return conjunction(where, grant.rows), view
+
+    def _check_order(self, order: Order, view: View, path: str) -> None:
+        """Places tell what rows are ordered by, so nothing may decide them that the client does not see as it is."""
+        most = self._config.realtime.limits.initial_rows
+        if order.limit is not None and order.limit > most:
+            raise RequestError("bad_limit", f"at most {most} (initialRows)", f"{path}.limit")
+        for field in order.sort:
+            if view.hides(field.path) or view.forces(field.path):
+                raise RequestError(
+                    "access_denied",
+                    f"the rules hide {field.path!r}: rows cannot be sorted by it",
+                    f"{path}.sort",
+                )

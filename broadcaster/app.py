@@ -172,10 +172,10 @@ class App:
         for one, (node, view) in zip(wanted, granted, strict=True):
             connection.subscriptions[one.id] = Subscription(
                 one.id,
-                self._hub.feeds[one.database].intern(one.collection, node, view),
+                self._hub.feeds[one.database].intern(one.collection, node, view, one.order),
                 connection,
                 skip_initial=one.skip_initial,
-                hold_limit=limits.hold_bytes,
+                limits=limits,
             )
         changing = [
             (one, grant) for one, grant in zip(wanted, granted, strict=True) if self._access.asks_others(one)

@@ -11,8 +11,9 @@ from cdc.event import Entry
 
 Row: TypeAlias = dict[str, Any]
 
-Delta: TypeAlias = tuple[bytes, bytes, bytes | None]
-"""(type, key, doc): `insert` and `update` carry the row, `delete` None."""
+Delta: TypeAlias = tuple[bytes, bytes, bytes | None, bytes]
+"""(type, key, doc, rank): `insert` and `update` carry the row, `delete` None. rank: of a row, where the live query has
+an order; else empty."""
 
 
 class Change:

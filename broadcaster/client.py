@@ -78,10 +78,13 @@ class Client:
         *,
         skip_initial: bool = False,
         select: Sequence[str] | None = None,
+        sort: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Subscription:
         """One live query on a stream of its own; it connects when iterated over or `subscribe`d. select: the fields to
-        get beside the primary key; None: all."""
-        query = LiveQuery("q1", database, collection, where or {}, skip_initial, select)
+        get beside the primary key; None: all. sort: the fields to sort by, `-title` for descending; limit: so many of
+        the first rows; with either, `docs` is in order."""
+        query = LiveQuery("q1", database, collection, where or {}, skip_initial, select, sort, limit)
         return Subscription(self.stream([query]))
 
     def stream(self, queries: Iterable[LiveQuery], *, cursor: str | None = None) -> Stream:

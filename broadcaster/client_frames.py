@@ -38,11 +38,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """type: `insert`, `update` or `delete`; find: the primary key; doc: the row, None for a delete."""
+    """type: `insert`, `update` or `delete`; find: the primary key; doc: the row, None for a delete. old_index,
+    new_index: of a live query with `sort` or `limit`, where the row is taken out of the result, and put in."""
 
     type: str
     find: Row
     doc: Row | None
+    old_index: int | None = None
+    new_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,12 @@ class _Ready(msgspec.Struct):
     key: tuple[str, ...] | None = None
 
 
-class _Change(msgspec.Struct):
+class _Change(msgspec.Struct, rename="camel"):
     type: str
     find: msgspec.Raw
     doc: msgspec.Raw = _NULL  # msgspec has no union of Raw and None
+    old_index: int | None = None
+    new_index: int | None = None
 
 
 class _Diff(msgspec.Struct):
@@ -164,7 +169,7 @@ def _row(raw: msgspec.Raw) -> Row:
 
 def _change(change: _Change) -> RowChange:
     doc = None if bytes(change.doc) == b"null" else _row(change.doc)
-    return RowChange(change.type, _row(change.find), doc)
+    return RowChange(change.type, _row(change.find), doc, change.old_index, change.new_index)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from broadcaster.client_frames import Diff, Frame, Initial, Ready, Reset, Row, RowChange
@@ -17,7 +17,8 @@ class Change:
         tell what was missed; the difference between the old result and the new one follows as changes. With
         `skip_initial` there is none, and changes may have been missed.
     find: the row's primary key; empty for `initial` and `reset`. doc: the row as it is now, None where there is none.
-    docs: the whole result after the transaction, the same list for all its changes.
+    docs: the whole result after the transaction, the same list for all its changes; in order, where the live query has
+        one.
     """
 
     type: str
@@ -35,7 +36,7 @@ class Rows:
 
     @property
     def docs(self) -> list[Row]:
-        """All rows, in the order in which they came."""
+        """All rows, in the live query's order, or else in that in which they came."""
         return list(self._rows.values())
 
     def learn(self, fields: tuple[str, ...]) -> None:
@@ -44,13 +45,27 @@ class Rows:
             self._fields = fields
             self._rows = {self._key(doc): doc for doc in self._rows.values()}
 
-    def apply(self, change: RowChange) -> None:
-        """Make one change."""
-        self.learn(tuple(change.find))
-        if change.doc is None:
-            self._rows.pop(self._key(change.find), None)
-        else:
-            self._rows[self._key(change.find)] = change.doc
+    def apply(self, changes: Sequence[RowChange]) -> None:
+        """Make the changes of one frame."""
+        if changes:
+            self.learn(tuple(changes[0].find))
+        if any(change.old_index is not None or change.new_index is not None for change in changes):
+            self._move(changes)
+            return
+        for change in changes:
+            if change.doc is None:
+                self._rows.pop(self._key(change.find), None)
+            else:
+                self._rows[self._key(change.find)] = change.doc
+
+    def _move(self, changes: Sequence[RowChange]) -> None:
+        rows = list(self._rows.items())
+        for change in changes:
+            if change.old_index is not None:
+                del rows[change.old_index]
+            if change.new_index is not None and change.doc is not None:
+                rows.insert(change.new_index, (self._key(change.find), change.doc))
+        self._rows = dict(rows)
 
     def replace(self, docs: Iterable[Row]) -> list[RowChange]:
         """Hold these rows instead; returns the difference, deletes first."""
@@ -97,8 +112,7 @@ class Result:
                     self._rows.learn(frame.key)
                 return self._loaded()
             case Diff():
-                for change in frame.changes:
-                    self._rows.apply(change)
+                self._rows.apply(frame.changes)
                 return self._reported(frame.changes)
         return []
 

@@ -35,7 +35,8 @@ class ClientError(LivetailError):
 
 @dataclass(frozen=True, slots=True)
 class LiveQuery:
-    """A live query of a stream, under an id of the caller's choice."""
+    """A live query of a stream, under an id of the caller's choice. sort: fields, as `title`, or `-title` for
+    descending; limit: how many rows at most."""
 
     id: str
     database: str
@@ -43,6 +44,25 @@ class LiveQuery:
     where: Mapping[str, Any] = field(default_factory=dict)
     skip_initial: bool = False
     select: Sequence[str] | None = None
+    sort: Sequence[str] | None = None
+    limit: int | None = None
+
+    def subscription(self) -> dict[str, Any]:
+        """As a request has it."""
+        options: dict[str, Any] = {"skipInitial": self.skip_initial}
+        if self.select is not None:
+            options["select"] = list(self.select)
+        if self.sort is not None:
+            options["sort"] = list(self.sort)
+        if self.limit is not None:
+            options["limit"] = self.limit
+        return {
+            "id": self.id,
+            "db": self.database,
+            "col": self.collection,
+            "where": self.where,
+            "options": options,
+        }
 
 
 class Stream:
@@ -189,20 +209,7 @@ class Stream:
         self._attempt += 1
 
     def _request(self) -> bytes:
-        subscriptions = [
-            {
-                "id": query.id,
-                "db": query.database,
-                "col": query.collection,
-                "where": query.where,
-                "options": {
-                    "skipInitial": query.skip_initial,
-                    **({} if query.select is None else {"select": list(query.select)}),
-                },
-            }
-            for query in self._queries.values()
-        ]
-        body: dict[str, Any] = {"subscriptions": subscriptions}
+        body: dict[str, Any] = {"subscriptions": [query.subscription() for query in self._queries.values()]}
         if self._inbox.cursor is not None:
             body["cursor"] = self._inbox.cursor
         return msgspec.json.encode(body)

@@ -48,9 +48,11 @@ class Connection:
         return cursor_text(self._prefix, offsets)
 
     def cover(self, subscription: Subscription) -> None:
-        """From here on the cursor speaks of this subscription too."""
-        self._covered.add(subscription.digest)
-        self._prefix = None
+        """From here on the cursor speaks of this subscription too. It never does of a window: what it showed cannot be
+        told from the log, which does not say what stood beyond its end."""
+        if subscription.window is None:
+            self._covered.add(subscription.digest)
+            self._prefix = None
 
     def uncover(self, subscription: Subscription) -> None:
         """The cursor says nothing about this subscription any more."""

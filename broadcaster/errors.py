@@ -15,6 +15,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "where_too_large": (400, "more conditions, or larger values in one, than allowed"),
     "in_too_large": (400, "more items in `$in` or `$nin` than allowed"),
     "pattern_too_long": (400, "the pattern is longer than allowed"),
+    "bad_sort": (400, "`sort` is not a list of up to four field names"),
+    "bad_limit": (400, "`limit` is no number of rows, or of more than allowed"),
     # what it asks for
     "unknown_project": (404, "this server does not serve that project"),
     "unknown_database": (404, "the project has no database of that alias"),

@@ -12,10 +12,12 @@ from broadcaster.evaluate import compile_predicate
 from broadcaster.evaluation import Done, Evaluation
 from broadcaster.livequery import LiveQuery, Outcome
 from broadcaster.metrics import Metrics
+from broadcaster.order import Order
 from broadcaster.predicate import Node, canonical
 from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription
 from broadcaster.view import WHOLE, Projection, View
+from broadcaster.window import Head
 from cdc.errors import CursorExpired, EpochChanged, LogError
 from cdc.event import Chunk
 from cdc.log import EventLog, LogReader
@@ -34,7 +36,8 @@ class Feed:
 
     epoch, place: how far everything was dispatched; order: the database's position that this contains.
     reached_end: whether the log was read to its end once.
-    restart: called with a live subscription and a reason when only a fresh result can serve it.
+    restart: called with a live subscription and a reason when only a fresh result can serve it; refill: with one of
+        whose window too few rows are known.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Feed:
         metrics: Metrics,
         *,
         restart: Callable[[Subscription, str], None],
+        refill: Callable[[Subscription], None],
         transaction_bytes: int,
         frame_bytes: int,
     ) -> None:
@@ -57,6 +61,7 @@ class Feed:
         self.recent = Recent()
         self._metrics = metrics
         self._restart = restart
+        self._refill = refill
         self._transaction_bytes = transaction_bytes
         self._frame_bytes = frame_bytes
         self._queries: dict[str, LiveQuery] = {}
@@ -66,17 +71,28 @@ class Feed:
 
     # -- live queries -----------------------------------------------------------------------------------------
 
-    def intern(self, collection: str, node: Node, view: View = WHOLE) -> LiveQuery:
+    def intern(
+        self, collection: str, node: Node, view: View = WHOLE, order: Order | None = None
+    ) -> LiveQuery:
         """The live query of this meaning; equal ones are the same object while anyone subscribes to it."""
         key = f"{self.database}\0{collection}\0{canonical(node)}"
         if not view.is_whole:
             key += f"\0{view.text()}"
+        if order is not None:
+            key += f"\0\0{order.text()}"
         query = self._queries.get(key)
         if query is not None:
             return query
         projection = None if view.is_whole else Projection(view)
         return LiveQuery(
-            key, self.database, collection, node, compile_predicate(node), self._transaction_bytes, projection
+            key,
+            self.database,
+            collection,
+            node,
+            compile_predicate(node),
+            self._transaction_bytes,
+            projection,
+            order,
         )
 
     def twin(self, query: LiveQuery) -> LiveQuery:
@@ -89,6 +105,7 @@ class Feed:
             query.test,
             self._transaction_bytes,
             query.projection,
+            query.order,
         )
 
     def attach(self, subscription: Subscription) -> None:
@@ -234,6 +251,7 @@ class Feed:
             self._restart(subscription, reason)
         elif subscription.phase is Phase.OVERLAY:
             subscription.overlay.broken = True
+            subscription.make_stale(reason)
         else:
             subscription.make_stale(reason)
 
@@ -272,7 +290,7 @@ class Feed:
                     self._to_live(subscription, outcome)
                     touched[subscription.connection] = None
                 elif subscription.phase is Phase.OVERLAY:
-                    subscription.overlay.add(outcome)
+                    subscription.lay(outcome)
                 elif subscription.phase is Phase.SENDING:
                     subscription.hold(outcome)
         for connection in touched:
@@ -281,15 +299,31 @@ class Feed:
             self._metrics.delivery_seconds.observe(max(0.0, time.time() - done.part.time / 1000))
 
     def _to_live(self, subscription: Subscription, outcome: Outcome) -> None:
-        reason = outcome.reset_reason
+        reason = subscription.reset_reason(outcome)
         if reason is not None:
             self._restart(subscription, reason)
-        elif outcome.truncated:
-            rows: dict[bytes, bytes] = {}
-            for _, key, doc in outcome.deltas:
-                rows.pop(key, None)
-                if doc is not None:
-                    rows[key] = doc
-            subscription.connection.emptied(subscription, list(rows.values()), self._frame_bytes)
+        elif outcome.truncated and not outcome.overflow:
+            docs = self._left(subscription, outcome)
+            subscription.connection.emptied(subscription, docs, self._frame_bytes)
         else:
-            subscription.connection.push(b"diff", subscription.diff(outcome))
+            data = subscription.told(outcome)
+            window = subscription.window
+            if window is not None and window.is_too_large:
+                self._restart(subscription, "window_too_large")
+            elif data is not None:
+                subscription.connection.push(b"diff", data)
+            elif window is not None and window.is_short:
+                self._refill(subscription)
+
+    def _left(self, subscription: Subscription, outcome: Outcome) -> list[bytes]:
+        """The rows of a live query whose collection was emptied first."""
+        if subscription.window is not None:
+            subscription.window.clear()
+            subscription.window.refill(Head({}).overlaid(outcome.deltas))
+            return subscription.window.docs
+        rows: dict[bytes, bytes] = {}
+        for _, key, doc, _ in outcome.deltas:
+            rows.pop(key, None)
+            if doc is not None:
+                rows[key] = doc
+        return list(rows.values())

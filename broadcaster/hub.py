@@ -18,7 +18,8 @@ from broadcaster.recent import PRUNE_AT
 from broadcaster.replay import Replays
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.sse import Cursor
-from broadcaster.subscription import Subscription
+from broadcaster.subscription import Phase, Subscription
+from broadcaster.window import Head
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
@@ -110,16 +111,29 @@ class Hub:
 
     def restart(self, subscription: Subscription, reason: str) -> None:
         """A live subscription must start over."""
-        connection = subscription.connection
-        if connection in self._tasks:
-            subscription.begin_overlay()
-            subscription.overlay.broken = True
-            connection.reset(subscription, reason)
-            self._metrics.resets.labels(reason).inc()
-            now = asyncio.get_running_loop().time()
-            pause = max(0.0, subscription.restarted_at + _RESTART_SECONDS - now)
-            subscription.restarted_at = now + pause
-            self._spawn(connection, self._establish(subscription, pause))
+        if subscription.connection in self._tasks:
+            pause = self._suspend(subscription)
+            self._reset(subscription, reason)
+            self._spawn(subscription.connection, self._establish(subscription, pause))
+
+    def refill(self, subscription: Subscription) -> None:
+        """A live subscription's window must be read again."""
+        if subscription.connection in self._tasks:
+            pause = self._suspend(subscription)
+            self._spawn(subscription.connection, self._refill(subscription, pause))
+
+    def _suspend(self, subscription: Subscription) -> float:
+        """What comes is of no use until the subscription's next overlay begins; returns the seconds until then."""
+        subscription.begin_overlay()
+        subscription.overlay.broken = True
+        now = asyncio.get_running_loop().time()
+        pause = max(0.0, subscription.restarted_at + _RESTART_SECONDS - now)
+        subscription.restarted_at = now + pause
+        return pause
+
+    def _reset(self, subscription: Subscription, reason: str) -> None:
+        subscription.connection.reset(subscription, reason)
+        self._metrics.resets.labels(reason).inc()
 
     def stop(self, connection: Connection) -> None:
         """The connection is closed: nothing more is done for it."""
@@ -184,11 +198,10 @@ class Hub:
             feed.attach(subscription)
             try:
                 if not subscription.skip_initial:
-                    rows = await self._joins[feed.database].rows(subscription)
-                    if rows is None:
+                    docs = await self._docs(subscription)
+                    if docs is None:
                         delay = await self._back_off(delay)
                         continue
-                    docs = list(rows.values())
                     await connection.send_initial(subscription, docs, self._limits.frame_bytes)
                     count: int | None = len(docs)
                 else:
@@ -208,10 +221,58 @@ class Hub:
             if subscription.stale is None:
                 connection.go_live(subscription, ready_data(subscription, count))
                 connection.flush(asked=True)
+                if subscription.window is not None and subscription.window.is_short:
+                    self.refill(subscription)
                 return
-            connection.reset(subscription, subscription.stale)
-            self._metrics.resets.labels(subscription.stale).inc()
+            self._reset(subscription, subscription.stale)
             delay = await self._back_off(delay)
+
+    async def _docs(self, subscription: Subscription) -> list[bytes] | None:
+        """The initial result; from then on frames are held. None: another try may bring it."""
+        join, window = self._joins[subscription.live_query.database], subscription.window
+        if window is None:
+            rows = await join.rows(subscription)
+            return None if rows is None else list(rows.values())
+        head = await join.head(subscription)
+        if head is None:
+            return None
+        window.clear()
+        window.refill(head)
+        subscription.begin_holding()
+        return window.docs
+
+    async def _refill(self, subscription: Subscription, pause: float) -> None:
+        """Read a window's head again. The client is told nothing until then, and then what leads from what it shows to
+        what there is now; only where the rows it has are worth nothing does it start over."""
+        await asyncio.sleep(pause)
+        connection, feed = subscription.connection, self.feeds[subscription.live_query.database]
+        delay, complained = _RETRY_FIRST, False
+        head: Head | None = None
+        while head is None:
+            await self._boundary(connection, feed, [subscription])
+            reason = subscription.stale
+            if reason is not None:
+                self._reset(subscription, reason)
+                await self._establish(subscription)
+                return
+            subscription.begin_overlay()
+            try:
+                head = await self._joins[feed.database].head(subscription)
+            except RequestError as error:
+                if not error.retryable:
+                    self._give_up(subscription, error)
+                    return
+                if not complained:
+                    connection.error(subscription, error)
+                    complained = True
+            if head is None:
+                delay = await self._back_off(delay)
+        data = subscription.refill(head)
+        subscription.phase = Phase.LIVE
+        self._metrics.refills.inc()
+        if data is not None:
+            connection.push(b"diff", data)
+            connection.flush(asked=True)
 
     async def _boundary(
         self, connection: Connection, feed: Feed, subscriptions: Sequence[Subscription]

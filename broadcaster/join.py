@@ -14,6 +14,7 @@ from broadcaster.recent import Past
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
 from broadcaster.subscription import Overlay, Subscription
+from broadcaster.window import Head
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
@@ -38,6 +39,40 @@ class Join:
 
         None if the stream did not let a consistent result come about; worth another try.
         """
+        snapshot, earlier = await self._joined(subscription)
+        if subscription.overlay.broken or earlier.broken:
+            return None
+        shown = subscription.live_query.shown_all(snapshot.rows)
+        rows = subscription.overlay.over(earlier.over(shown))
+        size = sum(map(len, rows.values()))
+        check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)
+        return rows
+
+    async def head(self, subscription: Subscription) -> Head | None:
+        """As `rows`, the head of a result that has an order, where the feed stands now; the overlay goes on."""
+        snapshot, earlier = await self._joined(subscription)
+        query, overlay = subscription.live_query, subscription.overlay
+        for name in snapshot.key:
+            if query.hides(name):
+                raise RequestError(
+                    "access_denied", f"the rules hide {name!r} of the primary key, by which rows are ordered"
+                )
+        if overlay.broken or earlier.broken:
+            return None
+        docs = query.shown_all(snapshot.rows)
+        head = Head({key: (rank, docs[key]) for key, rank in snapshot.ranks.items()}, snapshot.bound)
+        head = head.overlaid(earlier.deltas, cleared=earlier.cleared)
+        head = head.overlaid(overlay.deltas, cleared=overlay.cleared)
+        assert query.order is not None
+        limit = query.order.limit
+        if limit is None:
+            check_size(len(head.rows), 0, self._limits.initial_rows, self._limits.initial_bytes)
+        elif head.bound is not None and len(head.rows) < limit:
+            return None
+        return head
+
+    async def _joined(self, subscription: Subscription) -> tuple[Snapshot, Overlay]:
+        """A snapshot whose position the feed has reached, and what lies below the subscription's own overlay."""
         query, feed = subscription.live_query, self._feed
         start = feed.place
         past = feed.recent.until(start)
@@ -51,12 +86,7 @@ class Join:
                 )
             earlier = await self._unseen(query, snapshot, past, start)
             await self._meet(subscription, snapshot)
-        if subscription.overlay.broken or earlier.broken:
-            return None
-        rows = subscription.overlay.over(earlier.over(query.shown_all(snapshot.rows)))
-        size = sum(map(len, rows.values()))
-        check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)
-        return rows
+        return snapshot, earlier
 
     async def _unseen(self, query: LiveQuery, snapshot: Snapshot, past: Past, start: int) -> Overlay:
         """What transactions before the overlay's start did that the snapshot does not show. Raises RequestError where

@@ -55,6 +55,9 @@ class Metrics:
         self.resets = Counter(
             "broadcaster_resets", "Live subscriptions that started over", ["reason"], registry=registry
         )
+        self.refills = Counter(
+            "broadcaster_refills", "Windows read again, since too few rows were known", registry=registry
+        )
         self.snapshot_seconds = Histogram(
             "broadcaster_snapshot_seconds",
             "Snapshot read and join with the stream",

@@ -40,6 +40,12 @@ def openapi(project: str) -> dict[str, Any]:
                         _parameter(
                             "select", "query", "Fields to send, joined by commas; the key is always sent."
                         ),
+                        _parameter(
+                            "sort",
+                            "query",
+                            "Up to 4 fields, joined by commas; `-title` for descending. The key breaks ties.",
+                        ),
+                        _parameter("limit", "query", "So many of the first rows, up to `initialRows`."),
                         _parameter("skipInitial", "query", "`true`: changes only."),
                         _parameter("id", "query", "The live query's id in the frames; `q1` if missing."),
                         *common,
@@ -107,6 +113,13 @@ def openapi(project: str) -> dict[str, Any]:
                             "properties": {
                                 "skipInitial": {"type": "boolean"},
                                 "select": {"type": "array", "items": {"type": "string"}},
+                                "sort": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "maxItems": 4,
+                                    "items": {"type": "string"},
+                                },
+                                "limit": {"type": "integer", "minimum": 1},
                             },
                         },
                     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import msgspec
 
 from broadcaster.errors import RequestError
+from broadcaster.order import Order, SortField
 
 _SINGLE_ID = "q1"
 _MAX_ID_CHARS = 200
-_OPTIONS = {"skipInitial", "select"}
-_LATER = {"sort", "limit"}
+_OPTIONS = {"skipInitial", "select", "sort", "limit"}
+_PARAMETERS = {"where", "skipInitial", "select", "sort", "limit", "cursor", "id", "ticket", "token"}
+_MAX_SORTED = 4
 _MAX_SELECTED = 100
 _MAX_PATH_CHARS = 1000
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,13 @@ class Wanted:
     skip_initial: bool
     path: str
     select: tuple[str, ...] | None = None
+    order: Order | None = None
 
 
 def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     """The live query of a GET's path and query string."""
     for name in query:
-        if name in _LATER:
-            raise RequestError("bad_request", f"`{name}` is not supported yet", f"$.{name}")
-        if name not in {"where", "skipInitial", "cursor", "id", "select", "ticket", "token"}:
+        if name not in _PARAMETERS:
             raise RequestError("bad_request", f"unknown parameter `{name}`", f"$.{name}")
     skip = query.get("skipInitial", "false")
     if skip not in ("true", "false"):
@@ -45,7 +48,14 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     name = query.get("id", _SINGLE_ID)
     _check_id(name, "$.id")
     select = _select(query["select"].split(","), "$.select") if "select" in query else None
-    return Wanted(name, database, collection, where, skip == "true", "$", select)
+    options: dict[str, Any] = {}
+    if "sort" in query:
+        options["sort"] = query["sort"].split(",")
+    if "limit" in query:
+        limit = query["limit"]
+        options["limit"] = int(limit) if _WHOLE.fullmatch(limit) else limit
+    order = _order(options, skip == "true", "$")
+    return Wanted(name, database, collection, where, skip == "true", "$", select, order)
 
 
 def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
@@ -88,15 +98,46 @@ def _wanted(item: Any, path: str) -> Wanted:
     options = item.get("options", {})
     if not isinstance(options, dict):
         raise RequestError("bad_request", "must be an object", f"{path}.options")
-    for name in options:
-        if name in _LATER:
-            raise RequestError("bad_request", f"`{name}` is not supported yet", f"{path}.options.{name}")
     _only(options, _OPTIONS, f"{path}.options")
     skip = options.get("skipInitial", False)
     if not isinstance(skip, bool):
         raise RequestError("bad_request", "must be true or false", f"{path}.options.skipInitial")
     select = _select(options["select"], f"{path}.options.select") if "select" in options else None
-    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path, select)
+    order = _order(options, skip, f"{path}.options")
+    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path, select, order)
+
+
+def _order(options: Mapping[str, Any], skip_initial: bool, path: str) -> Order | None:
+    """The order and limit asked for; None for neither. A limit alone is one of rows by primary key."""
+    if "sort" not in options and "limit" not in options:
+        return None
+    if skip_initial:
+        raise RequestError(
+            "bad_request",
+            "`sort` and `limit` need the initial result: places are told of it",
+            f"{path}.skipInitial",
+        )
+    limit = options.get("limit")
+    if "limit" in options and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise RequestError("bad_limit", "must be a whole number from 1 on", f"{path}.limit")
+    sort = _sort(options["sort"], f"{path}.sort") if "sort" in options else ()
+    return Order(sort, limit)
+
+
+def _sort(fields: Any, path: str) -> tuple[SortField, ...]:
+    if not isinstance(fields, list) or not 0 < len(fields) <= _MAX_SORTED:
+        raise RequestError("bad_sort", f"must be a list of 1 to {_MAX_SORTED} field names", path)
+    sort: list[SortField] = []
+    for place, text in enumerate(fields):
+        name = text.removeprefix("-") if isinstance(text, str) else ""
+        if len(name) > _MAX_PATH_CHARS or not all(name.split(".")):
+            raise RequestError(
+                "bad_sort", "must be a field name, as `title`, or `-title` for descending", f"{path}[{place}]"
+            )
+        if any(name == field.path for field in sort):
+            raise RequestError("bad_sort", f"{name!r} stands twice", f"{path}[{place}]")
+        sort.append(SortField(name, text.startswith("-")))
+    return tuple(sort)
 
 
 def _select(fields: Any, path: str) -> tuple[str, ...]:

@@ -45,12 +45,16 @@ async def serve(
     def restart(subscription: Subscription, reason: str) -> None:
         hub.restart(subscription, reason)
 
+    def refill(subscription: Subscription) -> None:
+        hub.refill(subscription)
+
     feeds = {
         alias: Feed(
             alias,
             logs(alias),
             metrics,
             restart=restart,
+            refill=refill,
             transaction_bytes=limits.transaction_bytes,
             frame_bytes=limits.frame_bytes,
         )

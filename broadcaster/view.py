@@ -48,6 +48,10 @@ class View:
             for hidden in self.hidden
         )
 
+    def forces(self, path: str) -> bool:
+        """Whether what the path leads to is not the row's own."""
+        return any(path.partition(".")[0] == name for name, _ in self.forced)
+
 
 WHOLE: Final = View()
 

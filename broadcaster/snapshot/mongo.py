@@ -11,9 +11,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
 from broadcaster.errors import RequestError
-from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.bounds import check_size
+from broadcaster.snapshot.gathering import Gathering
 from broadcaster.snapshot.mongo_query import push_down
 from broadcaster.snapshot.reader import Snapshot
 from cdc.mongo.connect import Client, cancellable, connect, force_progress, reason
@@ -64,21 +63,17 @@ class MongoReader:
                 codec_options=_RAW,
             )
             cursor = cast("AsyncCommandCursor[RawBSONDocument]", found)  # pymongo's types forget the options
-            rows: dict[bytes, bytes] = {}
-            size = 0
+            gathered = Gathering(query, max_rows, max_bytes)
             try:
                 async for doc in cursor:
                     row = encode_document(bytes(doc.raw))
-                    if query.test(decode_row(row.json), row.types):
-                        rows[row.key] = row.json
-                        size += len(row.json)
-                        check_size(len(rows), size, max_rows, max_bytes)
+                    gathered.take(row.key, row.json, row.types)
             finally:
                 await cursor.close()
         except PyMongoError as error:
             raise self._unavailable(error) from error
         order = order_of(time)
-        return Snapshot(rows, epoch, order + 1, _shows(order), _KEY)
+        return Snapshot(gathered.rows, epoch, order + 1, _shows(order), _KEY, gathered.ranks, gathered.bound)
 
     @cancellable
     async def shows(self) -> Callable[[str], bool]:

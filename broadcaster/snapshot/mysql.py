@@ -14,9 +14,8 @@ import pymysql
 from pymysql.constants import ER
 
 from broadcaster.errors import RequestError
-from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.bounds import check_size
+from broadcaster.snapshot.gathering import Gathering
 from broadcaster.snapshot.mysql_session import Session, stream
 from broadcaster.snapshot.mysql_sql import push_down
 from broadcaster.snapshot.mysql_visibility import Ends, visibility
@@ -104,7 +103,7 @@ class MysqlReader:
                 table = load_table(connection, *name)
                 if table is None:
                     raise self._no_table(name)
-                found = _rows(connection, table, query, max_rows, max_bytes)
+                found = _gather(connection, table, query, max_rows, max_bytes)
                 place = self._end(connection, identity)
                 connection.commit()
             except pymysql.MySQLError as error:
@@ -114,7 +113,7 @@ class MysqlReader:
                     raise
                 connection.rollback()  # it was altered between the view and the lock
             else:
-                return Snapshot(found, identity.epoch, place, shows, table.key)
+                return Snapshot(found.rows, identity.epoch, place, shows, table.key, found.ranks, found.bound)
         raise AssertionError("the last try returns or raises")
 
     def _begin(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:
@@ -163,18 +162,13 @@ class MysqlReader:
         return RequestError("database_unavailable", f"`{self._target.alias}` {why}; waiting for it")
 
 
-def _rows(
+def _gather(
     connection: Connection, table: Table, query: LiveQuery, max_rows: int, max_bytes: int
-) -> dict[bytes, bytes]:
+) -> Gathering:
     encode = _compiled(table)
     where = push_down(query.node, {column.name: column for column in table.columns})
     place = identifier(table.schema, table.name)
-    found: dict[bytes, bytes] = {}
-    size = 0
+    found = Gathering(query, max_rows, max_bytes)
     for row in stream(connection, f"SELECT {select_list(table)} FROM {place} WHERE {where.sql}"):
-        key, doc, kinds = encode(row)
-        if query.test(decode_row(doc), kinds):
-            found[key] = doc
-            size += len(doc)
-            check_size(len(found), size, max_rows, max_bytes)
+        found.take(*encode(row))
     return found

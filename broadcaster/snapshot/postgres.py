@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -12,10 +12,10 @@ import psycopg
 from psycopg import sql
 
 from broadcaster.errors import RequestError
-from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.bounds import check_size
+from broadcaster.snapshot.gathering import Gathering
 from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
+from broadcaster.snapshot.postgres_order import bands
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
@@ -23,7 +23,7 @@ from cdc.errors import SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect, unavailable
 from cdc.postgres.facts import end_of_log
-from cdc.postgres.values import PgType, compile_row
+from cdc.postgres.values import KeyDocTypes, PgType, compile_row
 
 log = logging.getLogger(__name__)
 
@@ -71,44 +71,39 @@ class PostgresReader:
                 table = await table_by_name(conn, schema, name, self._publication)
                 if table is None:
                     raise self._no_table(schema, name)
-                rows = await self._rows(conn, table, query, max_rows, max_bytes)
+                found = await self._gather(conn, table, query, max_rows, max_bytes)
                 order = await end_of_log(conn)
-            return Snapshot(rows, epoch, order, shows, table.key)
+            return Snapshot(found.rows, epoch, order, shows, table.key, found.ranks, found.bound)
 
-    async def _rows(
+    async def _gather(
         self,
         conn: psycopg.AsyncConnection[Any],
         table: Table,
         query: LiveQuery,
         max_rows: int,
         max_bytes: int,
-    ) -> dict[bytes, bytes]:
+    ) -> Gathering:
         types = await types_of(conn, [column.oid for column in table.columns])
         encode = compile_row(table.columns, table.key, types)
         utf8 = conn.info.parameter_status("server_encoding") == "UTF8"
-        where = push_down(query.node, {c.name: _column_info(c, types, utf8) for c in table.columns})
+        infos = {c.name: _column_info(c, types, utf8) for c in table.columns}
+        where = push_down(query.node, infos)
+        ordered = bands(query.order, table.key, infos)
         columns = ", ".join(quoted(column.name) for column in table.columns)
         place = f"{quoted(table.schema)}.{quoted(table.name)}"
-        statement = f"DECLARE livetail NO SCROLL CURSOR FOR SELECT {columns} FROM {place} WHERE {where.sql}"
-        await conn.execute(statement.encode(), where.params)
-        rows: dict[bytes, bytes] = {}
-        width = range(len(table.columns))
-        size, wanted = 0, _FIRST_FETCH_ROWS
-        while True:
-            result = (await conn.execute(f"FETCH {wanted} FROM livetail".encode())).pgresult
-            assert result is not None
-            fetched = 0
-            for row in range(result.ntuples):
-                key, doc, kinds = encode([result.get_value(row, column) for column in width])
-                fetched += len(doc)
-                if query.test(decode_row(doc), kinds):
-                    rows[key] = doc
-                    size += len(doc)
-            check_size(len(rows), size, max_rows, max_bytes)
-            if result.ntuples < wanted:
-                await conn.execute("CLOSE livetail")
-                return rows
-            wanted = max(1, min(_FETCH_ROWS, _FETCH_BYTES * wanted // max(1, fetched)))
+        found = Gathering(query, max_rows, max_bytes, ordered.pushed)
+        for band, order_by in ordered.parts:
+            condition = where.sql if band == "TRUE" else f"({where.sql}) AND {band}"
+            await conn.execute(
+                f"DECLARE livetail NO SCROLL CURSOR FOR SELECT {columns} FROM {place} "
+                f"WHERE {condition}{order_by}".encode(),
+                where.params,
+            )
+            more = await _fetch(conn, encode, len(table.columns), found)
+            await conn.execute("CLOSE livetail")
+            if not more:
+                break
+        return found
 
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""
@@ -172,6 +167,28 @@ class PostgresReader:
                         self._idle.append(conn)
                     else:
                         await conn.close()
+
+
+async def _fetch(
+    conn: psycopg.AsyncConnection[Any],
+    encode: Callable[[Sequence[bytes | None]], KeyDocTypes],
+    width: int,
+    found: Gathering,
+) -> bool:
+    """Take the cursor's rows, as far as they are wanted; False if no more are."""
+    wanted = _FIRST_FETCH_ROWS
+    while True:
+        result = (await conn.execute(f"FETCH {wanted} FROM livetail".encode())).pgresult
+        assert result is not None
+        fetched = 0
+        for row in range(result.ntuples):
+            key, doc, kinds = encode([result.get_value(row, column) for column in range(width)])
+            fetched += len(doc)
+            if not found.take(key, doc, kinds):
+                return False
+        if result.ntuples < wanted:
+            return True
+        wanted = max(1, min(_FETCH_ROWS, _FETCH_BYTES * wanted // max(1, fetched)))
 
 
 def _column_info(column: Column, types: Mapping[int, PgType], utf8: bool) -> ColumnInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from broadcaster.livequery import LiveQuery
@@ -18,6 +18,8 @@ class Snapshot:
     shows: whether the read saw what a transaction did, by its id as in the events. A log can show a commit before
         other sessions see it, so the overlay must add earlier transactions that the read does not show.
     key: the names of the primary key's fields.
+    ranks, bound: where the query has an order, key → rank of the rows, which are then the first ones only, up to the
+        rank `bound`; None: there are no others.
     """
 
     rows: Mapping[bytes, bytes]
@@ -25,13 +27,16 @@ class Snapshot:
     order: int
     shows: Callable[[str], bool]
     key: Sequence[str]
+    ranks: Mapping[bytes, bytes] = field(default_factory=dict)
+    bound: bytes | None = None
 
 
 class SnapshotReader(Protocol):
     """Reads initial results from one database."""
 
     async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
-        """The query's result now. Raises RequestError `result_too_large` beyond `max_rows` or `max_bytes` of docs,
+        """The query's result now; with a limit, its first rows and some more. Raises RequestError `result_too_large`
+        beyond `max_rows` (where there is no limit) or `max_bytes` of docs,
         `database_unavailable` while the database cannot answer or has no such table (worth another try)."""
 
     async def shows(self) -> Callable[[str], bool]:

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.evaluate import compile_predicate, decode_row
+from broadcaster.order import Order, SortField
 from broadcaster.predicate import Node
 from broadcaster.query import parse_where
 from broadcaster.snapshot.postgres_conditions import ColumnInfo
+from broadcaster.snapshot.postgres_order import bands
 from broadcaster.snapshot.postgres_sql import push_down
 from broadcaster.snapshot.pushed_down import PushedDown
 from cdc.postgres.values import PgType, compile_row
@@ -221,6 +223,7 @@ def table(postgres_server: EmbeddedPostgres) -> Iterator[Table]:
             _fill(connection)
             rows = _read(connection)
         columns = {name: ColumnInfo(name, pushed) for name, (_, pushed, _) in COLUMNS.items()}
+        columns["row"] = ColumnInfo("row", "int4")
         with psycopg.connect(database.url, autocommit=True, options=ASK) as connection:
             yield Table(rows, columns, connection)
 
@@ -308,3 +311,57 @@ def test_equalities_and_ranges_use_ordinary_indexes(table: Table) -> None:
         text = "\n".join(line for (line,) in plan)
         assert "Index Cond" in text, (where, text)
     connection.execute("RESET enable_seqscan")
+
+
+UNORDERED = {"bc", "js", "arr", "iv"}
+
+
+def in_order(table: Table, order: Order) -> list[int]:
+    """The rows as Postgres gives them, of which as much is in order as it is said to be."""
+    given = bands(order, ("row",), table.columns)
+    rows: list[int] = []
+    for where, order_by in given.parts:
+        found = table.connection.execute(f"SELECT row FROM pushed WHERE {where}{order_by}".encode(), ())
+        rows += [row for (row,) in found]
+    assert sorted(rows) == sorted(table.rows)
+    leading = [ranked(table, order, row)[: given.pushed] for row in rows]
+    for lower, higher, row in zip(leading, leading[1:], rows[1:], strict=False):
+        assert lower <= higher, (order, table.rows[row])
+    if given.pushed > len(order.sort):
+        assert rows == sorted(rows, key=lambda row: ranked(table, order, row))
+    else:
+        assert UNORDERED & {field.path for field in order.sort}
+    return rows
+
+
+def ranked(table: Table, order: Order, row: int) -> list[bytes]:
+    doc, types = table.rows[row]
+    return list(order.parts(b'{"row":%d}' % row, doc, types))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_order_of_every_type(table: Table, name: str) -> None:
+    for descending in (False, True):
+        in_order(table, Order((SortField(name, descending),), 1))
+
+
+def test_the_order_of_several_fields(table: Table) -> None:
+    dice = random.Random(2)
+    for _ in range(150):
+        names = dice.sample([*COLUMNS, "row"], dice.randint(0, 4))
+        in_order(table, Order(tuple(SortField(name, dice.random() < 0.5) for name in names)))
+
+
+def test_the_first_rows_come_from_an_ordinary_index(table: Table) -> None:
+    connection = table.connection
+    connection.execute("SET enable_seqscan = off; SET enable_sort = off")
+    connection.execute("CREATE INDEX ON pushed (i4); CREATE INDEX ON pushed (tz)")
+    for name in ("i4", "tz", "row"):
+        for descending in (False, True):
+            key = ("row",) if name == "row" else ()
+            for where, order_by in bands(Order((SortField(name, descending),)), key, table.columns).parts:
+                plan = connection.execute(f"EXPLAIN SELECT row FROM pushed WHERE {where}{order_by}".encode())
+                text = "\n".join(line for (line,) in plan)
+                assert "Index" in text, (where, order_by, text)
+                assert "Sort" not in text, (where, order_by, text)
+    connection.execute("RESET enable_seqscan; RESET enable_sort")

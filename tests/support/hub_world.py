@@ -16,7 +16,9 @@ from broadcaster.feed import Feed
 from broadcaster.hub import Hub
 from broadcaster.livequery import LiveQuery
 from broadcaster.metrics import Metrics
+from broadcaster.order import Order
 from broadcaster.query import parse_where
+from broadcaster.snapshot.gathering import Gathering
 from broadcaster.snapshot.reader import Snapshot
 from broadcaster.sse import Cursor, parse_cursor
 from broadcaster.subscription import Subscription
@@ -90,17 +92,16 @@ class FakeReader:
         self.reads += 1
         if self.failure is not None:
             raise self.failure
-        rows = {
-            json.dumps({"id": id_}, separators=(",", ":")).encode(): json.dumps(
-                row, separators=(",", ":")
-            ).encode()
-            for id_, row in self.rows.items()
-            if query.test(row, None)
-        }
+        found = Gathering(query, max_rows, max_bytes)
+        for id_, row in self.rows.items():
+            key, doc = (json.dumps(value, separators=(",", ":")).encode() for value in ({"id": id_}, row))
+            found.take(key, doc, None)
         hidden = frozenset(self.hidden)
         if self.before_answer is not None:
             await self.before_answer()
-        return Snapshot(rows, EPOCH, self.order, lambda tx: tx not in hidden, ("id",))
+        return Snapshot(
+            found.rows, EPOCH, self.order, lambda tx: tx not in hidden, ("id",), found.ranks, found.bound
+        )
 
     async def shows(self) -> Callable[[str], bool]:
         hidden = frozenset(self.hidden)
@@ -127,6 +128,7 @@ class World:
             self.log,
             metrics,
             restart=lambda subscription, reason: self.hub.restart(subscription, reason),
+            refill=lambda subscription: self.hub.refill(subscription),
             transaction_bytes=self.limits.transaction_bytes,
             frame_bytes=self.limits.frame_bytes,
         )
@@ -166,13 +168,19 @@ class World:
         await self.writer.append(Batch(records, Position(EPOCH, order), 0, resets))
         return self._tx
 
-    def connect(self, cursor: str | None = None, view: View = WHOLE, **wheres: object) -> Client:
+    def connect(
+        self,
+        cursor: str | None = None,
+        view: View = WHOLE,
+        order: Order | None = None,
+        **wheres: object,
+    ) -> Client:
         """A connection with one subscription for each keyword: id=where."""
         client = Client(self)
         for id_, where in wheres.items():
-            query = self.feed.intern("todos", parse_where(where), view)
+            query = self.feed.intern("todos", parse_where(where), view, order)
             client.connection.subscriptions[id_] = Subscription(
-                id_, query, client.connection, skip_initial=False, hold_limit=self.limits.hold_bytes
+                id_, query, client.connection, skip_initial=False, limits=self.limits
             )
         given = None if cursor is None else parse_cursor(cursor) or Cursor()
         self.hub.start(client.connection, list(client.connection.subscriptions.values()), given)

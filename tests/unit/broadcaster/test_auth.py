@@ -338,6 +338,17 @@ async def test_hidden_fields_are_shown_to_nobody_who_may_not_see_them() -> None:
         fresh = token(role="clerk")
         asked = {"where": '{"$not":{"salary":{"$gt":50}}}'}
         assert await here.status(params=asked, Authorization=f"Bearer {fresh}") == (403, "access_denied")
+        for sort in ("salary", "n,-salary.x"):
+            asked = {"sort": sort, "limit": "5"}
+            assert await here.status(params=asked, Authorization=f"Bearer {fresh}") == (403, "access_denied")
+
+
+async def test_nobody_sorts_by_what_is_forced() -> None:
+    rule = {"rule": "force", "field": "rating", "value": "hidden"}
+    async with site(rule) as here:
+        given = {"Authorization": f"Bearer {token()}"}
+        assert await here.status(params={"sort": "rating.x"}, **given) == (403, "access_denied")
+        assert await here.status(params={"sort": "n"}, **given) == (200, "")
 
 
 async def test_a_rule_that_asks_the_database_is_asked_again() -> None:

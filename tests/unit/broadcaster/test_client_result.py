@@ -118,3 +118,15 @@ def test_the_key_is_known_before_the_first_change():
         ("reset", {}, None),
         ("update", {"id": 1}, {"id": 1, "n": 2}),
     ]
+
+
+def test_changes_with_places_keep_the_order() -> None:
+    result = loaded(A, B)
+    moved = RowChange("update", {"id": "a"}, A2, 0, 0)
+    result.take(Diff("q1", 1, "7", [RowChange("delete", {"id": "b"}, None, 1), moved]))
+    assert result.docs == [A2]
+    result.take(Diff("q1", 1, "8", [RowChange("insert", {"id": "c"}, C, None, 0)]))
+    assert result.docs == [C, A2]
+    changes = result.take(Diff("q1", 1, "9", [RowChange("update", {"id": "a"}, A, 1, 0)]))
+    assert shown(changes) == [("update", {"id": "a"}, A)]
+    assert result.docs == [A, C]

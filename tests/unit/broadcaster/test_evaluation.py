@@ -28,7 +28,7 @@ def test_a_query_that_leaves_amid_a_transaction_takes_nothing_of_it_to_the_next(
     evaluation.add(query)
     (done,) = evaluation.run(chunk(3, 8, 1, ends=True))
     ((_, outcome),) = done.outcomes
-    assert [key for _, key, _ in outcome.deltas] == [b'{"id":3}']
+    assert [key for _, key, _, _ in outcome.deltas] == [b'{"id":3}']
 
 
 def query_of(name: str, where: object) -> LiveQuery:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from broadcaster.errors import RequestError
+from broadcaster.order import Order, SortField
 from broadcaster.request import Wanted, many, single
 
 
@@ -25,7 +26,6 @@ def test_curl_eats_the_braces():
         ({"where": "{"}, "$.where"),
         ({"skipInitial": "yes"}, "$.skipInitial"),
         ({"wher": "{}"}, "$.wher"),
-        ({"sort": "a"}, "$.sort"),
         ({"id": ""}, "$.id"),
         ({"id": "x" * 201}, "$.id"),
     ],
@@ -64,10 +64,6 @@ def test_a_bare_list_is_what_the_query_string_has():
         (b'{"subscriptions":[{"id":"a","db":"x","col":1}]}', "$.subscriptions[0].col"),
         (b'{"subscriptions":[{"id":"a","db":"x","col":"c","wher":{}}]}', "$.subscriptions[0].wher"),
         (
-            b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"limit":1}}]}',
-            "$.subscriptions[0].options.limit",
-        ),
-        (
             b'{"subscriptions":[{"id":"a","db":"x","col":"c","options":{"skipInitial":1}}]}',
             "$.subscriptions[0].options.skipInitial",
         ),
@@ -82,4 +78,54 @@ def test_a_bare_list_is_what_the_query_string_has():
 def test_a_bad_body_names_the_offence(body, path):
     with pytest.raises(RequestError) as caught:
         many(body)
+    assert caught.value.path == path
+
+
+def test_sort_and_limit():
+    order = Order((SortField("at", True), SortField("a.b")), 20)
+    assert single("pg", "todos", {"sort": "-at,a.b", "limit": "20"}).order == order
+    body = '[{"id":"a","db":"pg","col":"t","options":{"sort":["-at","a.b"],"limit":20}}]'
+    assert many(body)[0][0].order == order
+    assert single("pg", "todos", {"limit": "1"}).order == Order((), 1)
+    assert single("pg", "todos", {"sort": "at"}).order == Order((SortField("at"),))
+    assert single("pg", "todos", {}).order is None
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "path"),
+    [
+        ({"sort": "at"}, "bad_sort", "sort"),
+        ({"sort": []}, "bad_sort", "sort"),
+        ({"sort": ["a", "b", "c", "d", "e"]}, "bad_sort", "sort"),
+        ({"sort": ["a", 1]}, "bad_sort", "sort[1]"),
+        ({"sort": ["-"]}, "bad_sort", "sort[0]"),
+        ({"sort": ["a..b"]}, "bad_sort", "sort[0]"),
+        ({"sort": ["a", "-a"]}, "bad_sort", "sort[1]"),
+        ({"limit": 0}, "bad_limit", "limit"),
+        ({"limit": True}, "bad_limit", "limit"),
+        ({"limit": None}, "bad_limit", "limit"),
+        ({"limit": 1.5}, "bad_limit", "limit"),
+        ({"limit": 1, "skipInitial": True}, "bad_request", "skipInitial"),
+    ],
+)
+def test_a_bad_order_names_the_offence(options, code, path):
+    with pytest.raises(RequestError) as caught:
+        many(json.dumps([{"id": "a", "db": "pg", "col": "t", "options": options}]))
+    assert (caught.value.code, caught.value.path) == (code, f"$[0].options.{path}")
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ({"sort": ""}, "$.sort[0]"),
+        ({"sort": "a,,b"}, "$.sort[1]"),
+        ({"limit": "0"}, "$.limit"),
+        ({"limit": "-1"}, "$.limit"),
+        ({"limit": "ten"}, "$.limit"),
+        ({"sort": "a", "skipInitial": "true"}, "$.skipInitial"),
+    ],
+)
+def test_a_bad_order_in_a_get(query, path):
+    with pytest.raises(RequestError) as caught:
+        single("pg", "todos", query)
     assert caught.value.path == path

@@ -1,0 +1,86 @@
+"""What a snapshot keeps of the rows that a database gives. (pure)"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Mapping
+
+from broadcaster.evaluate import decode_row
+from broadcaster.livequery import LiveQuery
+from broadcaster.snapshot.bounds import check_size
+from broadcaster.window import margin
+
+
+class Gathering:
+    """One query's rows, one after the other: those that match, of an ordered result the first ones.
+
+    pushed: so many leading fields of the order (then of the primary key) are the order in which the rows come.
+    rows: key → doc; ranks: key → rank, of an ordered result; both in the order of the result.
+    """
+
+    def __init__(self, query: LiveQuery, max_rows: int, max_bytes: int, pushed: int = 0) -> None:
+        self._query = query
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._pushed = pushed
+        self._docs: dict[bytes, bytes] = {}
+        self._order: list[tuple[bytes, bytes]] = []
+        self._wanted = wanted(query)
+        self._is_cut = False
+        self._edge: bytes | None = None
+        self._size = 0
+
+    def take(self, key: bytes, doc: bytes, kinds: Mapping[str, str] | None) -> bool:
+        """Keep the row if it is of the result; False once no later row can be. Raises RequestError
+        `result_too_large`."""
+        query = self._query
+        row = decode_row(doc)
+        if not query.test(row, kinds):
+            return True
+        if query.order is None:
+            self._docs[key] = doc
+            self._size += len(doc)
+        else:
+            parts = query.order.parts(key, row, kinds)
+            if self._edge is not None and b"".join(parts[: self._pushed]) > self._edge:
+                self._is_cut = True
+                return False
+            self._keep(key, doc, b"".join(parts))
+            if self._pushed and self._edge is None and len(self._order) == self._wanted:
+                self._edge = b"".join(parts[: self._pushed])
+        rows = len(self._docs) if self._wanted is None else 0
+        check_size(rows, self._size, self._max_rows, self._max_bytes)
+        return True
+
+    def _keep(self, key: bytes, doc: bytes, rank: bytes) -> None:
+        order, limit = self._order, self._wanted
+        if limit is not None and len(order) >= limit:
+            self._is_cut = True
+            if rank > order[-1][0]:
+                return
+            _, last = order.pop()
+            self._size -= len(self._docs.pop(last))
+        insort(order, (rank, key))
+        self._docs[key] = doc
+        self._size += len(doc)
+
+    @property
+    def rows(self) -> Mapping[bytes, bytes]:
+        if self._query.order is None:
+            return self._docs
+        return {key: self._docs[key] for _, key in self._order}
+
+    @property
+    def ranks(self) -> Mapping[bytes, bytes]:
+        return {key: rank for rank, key in self._order}
+
+    @property
+    def bound(self) -> bytes | None:
+        """The rank up to which these are all rows; None if there are no others at all."""
+        return self._order[-1][0] if self._is_cut else None
+
+
+def wanted(query: LiveQuery) -> int | None:
+    """How many of an ordered result's first rows are worth knowing; None: all."""
+    limit = None if query.order is None else query.order.limit
+    return None if limit is None else limit + margin(limit)

@@ -1,0 +1,287 @@
+import asyncio
+
+import pytest
+
+from broadcaster import hub
+from broadcaster.errors import RequestError
+from broadcaster.order import Order, SortField
+from broadcaster.view import View
+from cdc.event import Position, Reset
+from support.hub_world import World
+
+NEWEST = Order((SortField("at", True),), 3)
+BY_AT = Order((SortField("at"),))
+OPEN = {"done": False}
+
+
+def row(id_, at, done=False, **more):
+    return {"id": id_, "at": at, "done": done, **more}
+
+
+def shown(client, id_="q"):
+    """What a client shows that applies every frame to a list."""
+    docs, loading = [], []
+    for kind, data, _ in client.frames:
+        if data.get("id") != id_:
+            continue
+        if kind == "initial":
+            loading += data["docs"]
+        elif kind == "ready":
+            docs, loading = loading, []
+        elif kind == "diff":
+            for change in data["changes"]:
+                if "oldIndex" in change:
+                    assert docs.pop(change["oldIndex"])["id"] == change["find"]["id"]
+                if "newIndex" in change:
+                    docs.insert(change["newIndex"], change["doc"])
+    return docs
+
+
+def first(world, limit=3):
+    rows = [one for one in world.reader.rows.values() if not one["done"]]
+    return sorted(rows, key=lambda one: (-one["at"], one["id"]))[:limit]
+
+
+async def filled(world, count):
+    for number in range(count):
+        await world.commit(("c", None, row(number, number)))
+
+
+async def caught_up(world):
+    """Wait until the hub has seen everything and reads nothing."""
+    await world.feed.reach(world.feed.epoch, (await world.log.state()).newest)
+    async with asyncio.timeout(5):
+        while any(
+            subscription.window.is_short
+            for query in world.feed._queries.values()
+            for subscription in query.subscriptions
+        ):
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch):
+    monkeypatch.setattr(hub, "_RESTART_SECONDS", 0.0)
+
+
+async def test_the_first_rows_in_order_then_steps():
+    async with World() as world:
+        await filled(world, 5)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        assert shown(client) == [row(4, 4), row(3, 3), row(2, 2)]
+        await world.commit(("c", None, row(9, 3.5)), ("u", row(4, 4), row(4, 4, title="new")))
+        await client.until(1, "diff")
+        assert client.frames[-1][1]["changes"] == [
+            {"type": "delete", "find": {"id": 2}, "oldIndex": 2},
+            {
+                "type": "update",
+                "find": {"id": 4},
+                "oldIndex": 0,
+                "newIndex": 0,
+                "doc": row(4, 4, title="new"),
+            },
+            {"type": "insert", "find": {"id": 9}, "newIndex": 1, "doc": row(9, 3.5)},
+        ]
+        assert shown(client) == first(world)
+        await world.commit(("d", row(3, 3), None))
+        await client.until(2, "diff")
+        assert [change["type"] for change in client.frames[-1][1]["changes"]] == ["delete", "insert"]
+        assert shown(client) == first(world)
+        await world.commit(("u", row(0, 0), row(0, 0.5)))
+        await world.commit(("u", row(9, 3.5), row(9, 100)))
+        await client.until(3, "diff")
+        assert shown(client) == first(world)
+        assert client.events == ["initial", "ready", "diff", "diff", "diff"]
+        assert world.reader.reads == 1
+
+
+async def test_too_few_known_rows_are_read_again_and_told_in_one_frame():
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        await client.until(1, "diff")
+        await caught_up(world)
+        assert client.events == ["initial", "ready", "diff"]
+        assert shown(client) == first(world) == [row(19, 19), row(18, 18), row(17, 17)]
+        assert world.reader.reads == 2
+        assert world.metrics.refills._value.get() == 1
+
+
+async def test_changes_while_a_window_is_read_again():
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+
+        async def meanwhile():
+            world.reader.before_answer = None
+            await world.commit(("d", row(19, 19), None), ("c", None, row(50, 18.5)))
+
+        world.reader.before_answer = meanwhile
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        await client.until(1, "diff")
+        await caught_up(world)
+        assert shown(client) == first(world) == [row(50, 18.5), row(18, 18), row(17, 17)]
+        assert client.events == ["initial", "ready", "diff"]
+        await world.commit(("d", row(50, 18.5), None))
+        await client.until(2, "diff")
+        assert shown(client) == first(world)
+
+
+async def test_a_window_that_runs_short_while_the_initial_result_is_sent():
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        client.outbox.gate.clear()
+        await client.until(1, "initial")
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        await world.feed.reach(world.feed.epoch, 60)
+        client.outbox.gate.set()
+        await client.until(1, "diff")
+        assert client.events == ["initial", "ready", "diff"]
+        assert shown(client) == first(world)
+
+
+async def test_the_database_is_away_when_a_window_must_be_read_again(monkeypatch):
+    monkeypatch.setattr(hub, "_RETRY_FIRST", 0.001)
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        world.reader.failure = RequestError("database_unavailable", "gone fishing")
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        await client.until(1, "error")
+        await world.commit(("c", None, row(60, 60)))
+        world.reader.failure = None
+        await client.until(1, "diff")
+        assert client.events == ["initial", "ready", "error", "diff"]
+        assert shown(client) == first(world)
+
+
+async def test_a_reset_while_a_window_is_read_again():
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+
+        async def meanwhile():
+            world.reader.before_answer = None
+            await world.commit(resets=(Reset("todos", "columns_changed"),))
+
+        world.reader.before_answer = meanwhile
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        await client.until(2, "ready")
+        assert client.events == ["initial", "ready", "reset", "initial", "ready"]
+        assert client.frames[2][1]["reason"] == "columns_changed"
+        assert shown(client) == first(world)
+
+
+async def test_truncate():
+    async with World() as world:
+        await filled(world, 40)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("t", None, None), *[("c", None, row(number, number)) for number in (3, 1, 2, 0)])
+        await client.until(2, "ready")
+        assert client.events == ["initial", "ready", "reset", "initial", "ready"]
+        assert shown(client) == first(world) == [row(3, 3), row(2, 2), row(1, 1)]
+        await world.commit(("d", row(3, 3), None))
+        await client.until(1, "diff")
+        assert shown(client) == first(world)
+        assert world.reader.reads == 1
+
+
+async def test_more_changes_than_a_frame_holds_are_a_reason_to_read_again():
+    async with World(transaction_bytes=500) as world:
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(*[("c", None, row(number, number, text="x" * 50)) for number in range(20)])
+        await client.until(1, "diff")
+        assert client.events == ["initial", "ready", "diff"]
+        assert shown(client) == first(world)
+
+
+async def test_a_sorted_result_without_limit():
+    async with World(initial_rows=5) as world:
+        await filled(world, 3)
+        client = world.connect(order=BY_AT, q=OPEN)
+        await client.until(1, "ready")
+        assert shown(client) == [row(0, 0), row(1, 1), row(2, 2)]
+        await world.commit(("u", row(0, 0), row(0, 7)), ("c", None, row(5, -1)))
+        await client.until(1, "diff")
+        assert [one["id"] for one in shown(client)] == [5, 1, 2, 0]
+        await world.commit(*[("c", None, row(number, number)) for number in (10, 11)])
+        await client.until(1, "error")
+        assert client.events == ["initial", "ready", "diff", "reset", "error"]
+        assert client.frames[-2][1]["reason"] == "window_too_large"
+        assert client.frames[-1][1]["code"] == "result_too_large"
+
+
+async def test_a_limit_alone_is_by_primary_key():
+    async with World() as world:
+        await filled(world, 12)
+        client = world.connect(order=Order((), 2), q=OPEN)
+        await client.until(1, "ready")
+        assert shown(client) == [row(0, 0), row(1, 1)]
+        await world.commit(("d", row(0, 0), None))
+        await client.until(1, "diff")
+        assert shown(client) == [row(1, 1), row(2, 2)]
+
+
+async def test_a_cursor_does_not_speak_of_windows():
+    async with World() as world:
+        await filled(world, 5)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        client.close()
+        await world.commit(("d", row(4, 4), None))
+        again = world.connect(client.cursor, order=NEWEST, q=OPEN)
+        await again.until(1, "ready")
+        assert again.events == ["reset", "initial", "ready"]
+        assert again.frames[0][1]["reason"] == "not_in_cursor"
+        assert shown(again) == first(world)
+
+
+async def test_only_what_is_shown_or_moves_is_told():
+    async with World() as world:
+        await world.commit(*[("c", None, row(number, number, title="t", text="x")) for number in range(4)])
+        client = world.connect(view=View(("title",)), order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        old = row(3, 3, title="t", text="x")
+        await world.commit(("u", old, old | {"text": "y"}))
+        await world.commit(("u", old | {"text": "y"}, old | {"at": 2.5}))
+        await world.commit(("u", old | {"at": 2.5}, old | {"at": 0.5}))
+        await client.until(1, "diff")
+        assert client.frames[-1][1]["changes"] == [
+            {
+                "type": "update",
+                "find": {"id": 3},
+                "oldIndex": 0,
+                "newIndex": 2,
+                "doc": {"id": 3, "title": "t"},
+            }
+        ]
+        assert client.events == ["initial", "ready", "diff"]
+        assert shown(client) == [{"id": one, "title": "t"} for one in (2, 1, 3)]
+
+
+async def test_a_hidden_primary_key_orders_nothing():
+    async with World() as world:
+        await filled(world, 2)
+        client = world.connect(view=View(hidden=("id",)), order=NEWEST, q=OPEN)
+        await client.until(1, "error")
+        assert client.frames[-1][1]["code"] == "access_denied"
+
+
+async def test_a_log_that_starts_over():
+    async with World() as world:
+        await filled(world, 5)
+        client = world.connect(order=NEWEST, q=OPEN)
+        await client.until(1, "ready")
+        await world.writer.start_over(Position("cluster", 1_000))
+        await client.until(2, "ready")
+        assert client.events == ["initial", "ready", "reset", "initial", "ready"]
+        assert shown(client) == first(world)

@@ -197,7 +197,7 @@ class Follower:
         raise BrokenPromiseError(
             f"{self.name}: {what}\n{more}\n"
             f"live query {query.id} on {query.collection} where {json.dumps(query.where)}"
-            f"{' (skipInitial)' if query.skip_initial else ''}\n"
+            f"{' (skipInitial)' if query.skip_initial else ''} sort {query.sort} limit {query.limit}\n"
             f"its last frames:\n  " + "\n  ".join(self._last)
         )
 

@@ -18,6 +18,7 @@ from players import Subscriber, Tamper
 from processes import Line, Process, running, write_config
 from statements import Script
 from tables import Key
+from windows import WindowFollower, WindowView, first, has_order
 from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe
 
 from broadcaster.client import Client
@@ -107,13 +108,16 @@ class World:
 
     def _follower(self, client: int, query: LiveQuery) -> Follower:
         allowed = self._database.resets(query.collection)
-        return Follower(f"client {client}, {query.id}", query, self._view(query), allowed)
+        view, name = self._view(query), f"client {client}, {query.id}"
+        kind = WindowFollower if isinstance(view, WindowView) else Follower
+        return kind(name, query, view, allowed)
 
     def _view(self, query: LiveQuery) -> View:
         """Equal queries share one."""
-        key = repr((query.collection, query.where))
+        key = repr((query.collection, query.where, query.sort, query.limit))
         if key not in self._views:
-            self._views[key] = View(query, self._database.tables[query.collection], self.history)
+            kind = WindowView if has_order(query) else View
+            self._views[key] = kind(query, self._database.tables[query.collection], self.history)
         return self._views[key]
 
     def _moment(self) -> Moment:
@@ -167,11 +171,10 @@ class World:
             for follower in subscriber.followers.values():
                 query = follower.query
                 table = tables[query.collection]
-                answer: dict[Key, int] = {
-                    table.find(row): row["version"]
-                    for row in rows[table.name]
-                    if matches(dict(query.where), row, table.types)
-                }
+                found = [row for row in rows[table.name] if matches(dict(query.where), row, table.types)]
+                if has_order(query):
+                    found = first(found, query, table)
+                answer: dict[Key, int] = {table.find(row): row["version"] for row in found}
                 try:
                     follower.compare(answer)
                 except BrokenPromiseError as error:
@@ -186,7 +189,9 @@ class World:
 def _in_short(action: Action) -> str:
     if isinstance(action, Subscribe):
         return f"client {action.client} subscribes: " + "; ".join(
-            f"{query.id} {query.collection} {query.where}" for query in action.queries
+            f"{query.id} {query.collection} {query.where}"
+            + (f" sort {query.sort} limit {query.limit}" if has_order(query) else "")
+            for query in action.queries
         )
     return str(action)
 

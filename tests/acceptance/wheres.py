@@ -26,6 +26,14 @@ def where(random: Random, table: Table, depth: int = 2) -> dict[str, Any]:
     return document
 
 
+def order(random: Random, table: Table) -> tuple[list[str] | None, int | None]:
+    """A random `sort` and `limit`, or one of the two."""
+    fields = ["n", "s", "price", "flag", "at", "j", "j.a", "j.b.c", "version", "missing", *table.key]
+    sort = random.sample(fields, random.choice((0, 1, 1, 1, 2, 3)))
+    limit = random.randint(1, 8) if not sort or random.random() < 0.85 else None
+    return [random.choice(("", "-")) + field for field in sort] or None, limit
+
+
 def _field(random: Random, table: Table) -> tuple[str, Callable[[], Any]]:
     """A path, and what gives literals for it."""
     key, draw = _key_field(random, table)

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from statements import Script, Scripts
 from tables import Table
-from wheres import where
+from wheres import order, where
 
 from broadcaster.client_stream import LiveQuery
 
@@ -122,8 +122,14 @@ class Workload:
     def _live_queries(self) -> tuple[LiveQuery, ...]:
         """One to five live queries for one stream."""
         random = self._random
-        return tuple(
-            LiveQuery(f"q{number}", self._alias, table.name, where(random, table), random.random() < 0.1)
-            for number in range(random.randint(1, 5))
-            for table in [random.choice(self._tables)]
-        )
+        return tuple(self._live_query(f"q{number}") for number in range(random.randint(1, 5)))
+
+    def _live_query(self, name: str) -> LiveQuery:
+        """Every third shows the first rows of an order, or all of them."""
+        random = self._random
+        table = random.choice(self._tables)
+        condition = where(random, table)
+        if random.random() < 0.65:
+            return LiveQuery(name, self._alias, table.name, condition, random.random() < 0.1)
+        sort, limit = order(random, table)
+        return LiveQuery(name, self._alias, table.name, condition, sort=sort, limit=limit)

@@ -82,7 +82,7 @@ class WindowFollower(Follower):
         index = self._index_of(diff.tx)
         if all(place > index for place in self._places):
             self._violated(f"{self._tell(index)} came again, or came late")
-        missed = min(self.view.next_relevant(place) for place in self._places)
+        missed = max(self.view.next_relevant(place) for place in self._places if place <= index)
         if missed < index and not self.view.may_be_read_again:
             self._violated(f"{self._tell(index)} came, but first there should have been {self._tell(missed)}")
         rows = list(self.rows.items())

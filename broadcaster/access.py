@@ -108,7 +108,14 @@ class Access:
         where = parse_where(one.where, self._query_limits, f"{one.path}.where")
         rule = self._rule(one.database, one.collection)
         answers = await self._checks.answers(asks_others(rule), claims, where, one)
-        grant = read_grant(rule, None, claims, where, answers)
+        try:
+            grant = read_grant(rule, None, claims, where, answers)
+        except RequestError as denied:
+            if None in answers.values():
+                raise RequestError(
+                    "rules_unavailable", "who may read this cannot be found out now"
+                ) from denied
+            raise
         view = View(one.select, grant.hidden, grant.forced)
         for leaf in leaves(where):
             if view.hides(leaf.path):

@@ -193,8 +193,12 @@ class App:
 
     async def _recheck(self, connection: Connection, granted: Grants, identity: Identity | None) -> None:
         """End the connection once a client may read something else than when it came: it reconnects to what it may."""
-        one, error = await self._access.until_changed(granted, identity)
-        connection.error(connection.subscriptions[one.id], error)
+        try:
+            one, error = await self._access.until_changed(granted, identity)
+            connection.error(connection.subscriptions[one.id], error)
+        except Exception:
+            log.exception("what a client may read cannot be found out; its connection is closed")
+            connection.error(None, RequestError("internal", "the server made a mistake; reconnect"))
         connection.outbox.close()
 
     async def _serve(self, connection: Connection, cursor: Cursor | None, identity: Identity | None) -> None:

@@ -77,12 +77,12 @@ class Authenticator:
                 leeway=auth.leeway,
                 options={"require": ["exp"], "verify_aud": auth.audience is not None},
             )
+            return Identity(claims, float(claims["exp"]) + auth.leeway)
         except jwt.ExpiredSignatureError:
             raise RequestError("token_expired", "the token has expired; reconnect with a fresh one") from None
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
             log.info("a token was refused: %s", error)
             raise _refused("the token is not valid") from None
-        return Identity(claims, float(claims["exp"]) + auth.leeway)
 
     def ticket(self, identity: Identity) -> str:
         """A word that stands for the identity once, within `TICKET_SECONDS`."""
@@ -177,8 +177,9 @@ class _Jwks:
             self._tried = now
             try:
                 self._keys = await self._fetch()
-            except (aiohttp.ClientError, TimeoutError, jwt.PyJWTError, ValueError) as error:
-                log.error("auth.jwks: %s: the keys cannot be fetched: %s", self._url, error or "no answer")
+            except Exception as error:  # whatever is found there
+                why = str(error) or type(error).__name__
+                log.error("auth.jwks: %s: the keys cannot be fetched: %s", self._url, why)
             else:
                 self._fetched = now
 
@@ -187,11 +188,17 @@ class _Jwks:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_FETCH_SECONDS))
         async with self._session.get(self._url, allow_redirects=False) as response:
             response.raise_for_status()
-            body = await response.content.read(_KEYS_BYTES)
+            body = bytearray()
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > _KEYS_BYTES:
+                    raise ValueError(f"more than {_KEYS_BYTES:,} bytes")
         found: dict[str | None, Any] = {}
         for key in jwt.PyJWKSet.from_json(body.decode()).keys:
-            if key.public_key_use in (None, "sig"):
+            if key.public_key_use in (None, "sig") and hasattr(key.key, "verify"):
                 found[key.key_id] = key.key
+        if not found:
+            raise ValueError("there is no public key to check signatures with")
         return found
 
 

@@ -169,9 +169,39 @@ def _containment(path: str, literal: Literal, kinds: Kinds) -> Test:
         members = [(key, _containment(f"{path}.{key}", item, kinds)) for key, item in literal.items]
         return lambda value: value.__class__ is dict and all(test(value.get(key)) for key, test in members)
     if isinstance(literal, tuple):
-        tests = [_containment(path, item, kinds) for item in literal]
-        return lambda value: value.__class__ is list and all(any(map(test, value)) for test in tests)
+        return _array_containment(path, literal, kinds)
     return _equality(path, literal, kinds)
+
+
+def _array_containment(path: str, literal: tuple[Literal, ...], kinds: Kinds) -> Test:
+    """Numbers and strings are looked for in a set per reader, the rest is tried in turn."""
+    kind = base_kind(kinds.get(path))
+    readers = (NUMBER, TEXT) if kind is None else (READERS[kind],)
+    wanted: list[list[tuple[Reader, Ordered]]] = []
+    tests: list[Test] = []
+    for item in literal:
+        if _is_special(item, kind):
+            tests.append(_containment(path, item, kinds))
+        else:
+            wanted.append(
+                [(reader, read) for reader in readers if (read := reader.literal(item)) is not None]
+            )
+
+    def test(value: Any) -> bool:
+        if value.__class__ is not list:
+            return False
+        if wanted:
+            found = {reader: set(map(reader.value, value)) for reader in readers}
+            if not all(any(read in found[reader] for reader, read in item) for item in wanted):
+                return False
+        return all(any(map(test, value)) for test in tests)
+
+    return test
+
+
+def _is_special(item: Literal, kind: str | None) -> bool:
+    """Whether no reader reads it."""
+    return item is None or isinstance(item, (bool, tuple, Document)) or (item == "NaN" and kind in HAS_NAN)
 
 
 def _in_test(path: str, items: tuple[Literal, ...], kinds: Kinds) -> Test:
@@ -181,7 +211,7 @@ def _in_test(path: str, items: tuple[Literal, ...], kinds: Kinds) -> Test:
     rest: list[Literal] = []
     wanted: dict[Reader, set[Ordered]] = {reader: set() for reader in readers}
     for item in items:
-        if item is None or isinstance(item, (bool, tuple, Document)) or (item == "NaN" and kind in HAS_NAN):
+        if _is_special(item, kind):
             rest.append(item)
             continue
         for reader in readers:

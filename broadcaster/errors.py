@@ -41,6 +41,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     # the server
     "overloaded": (503, "the server has no room for this now"),
     "keys_unavailable": (503, "the keys that tokens are checked with cannot be fetched now"),
+    "rules_unavailable": (503, "a rule asks another service or collection, which does not answer now"),
     "database_unavailable": (503, "the database cannot be asked now"),
     "not_ready": (503, "the server has not caught up with the log yet"),
     "shutting_down": (503, "the server is about to stop"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import re2
 
@@ -14,7 +14,7 @@ TextTest: TypeAlias = Callable[[str], bool]
 REGEX_FLAGS: Final = "ims"
 """What `$options` may hold: ignore case; `^` and `$` at every line; `.` matches a newline."""
 
-_REGEX_BYTES: Final = 1 << 20
+_REGEX_BYTES: Final = 1 << 18
 _ANY: Final = "%"
 _ONE: Final = "_"
 
@@ -101,16 +101,27 @@ def _regex_of(part: str | None) -> str:
     return "." if part is None else re.escape(part)
 
 
-@lru_cache(maxsize=512)
 def compile_regex(pattern: str, flags: str = "") -> TextTest:
     """A test whether the regular expression (RE2's syntax, https://github.com/google/re2/wiki/Syntax) is found in the
     text. flags: of `REGEX_FLAGS`. Raises ValueError, which says what is wrong with it."""
+    search = _regex(pattern, flags).search
+    return lambda text: search(text.encode("utf-8", "surrogatepass")) is not None
+
+
+def regex_size(pattern: str, flags: str = "") -> int:
+    """The instructions of RE2's program for it: each may be tried at every character of a text. Raises as
+    `compile_regex`."""
+    return int(_regex(pattern, flags).programsize)
+
+
+@lru_cache(maxsize=512)
+def _regex(pattern: str, flags: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
     options.max_mem = _REGEX_BYTES
     try:
-        search = re2.compile(f"(?{flags}){pattern}" if flags else pattern, options).search
+        return re2.compile(f"(?{flags}){pattern}" if flags else pattern, options)
     except re2.error as error:
         reason = error.args[0] if error.args else error
         raise ValueError(
@@ -118,4 +129,3 @@ def compile_regex(pattern: str, flags: str = "") -> TextTest:
         ) from None
     except UnicodeEncodeError:
         raise ValueError("it holds half of a surrogate pair") from None
-    return lambda text: search(text.encode("utf-8", "surrogatepass")) is not None

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from broadcaster.errors import RequestError
 from broadcaster.literals import is_operator, named, parse_literal
-from broadcaster.patterns import REGEX_FLAGS, compile_regex, like_parts, like_text
+from broadcaster.patterns import REGEX_FLAGS, like_parts, like_text, regex_size
 from broadcaster.predicate import (
     Compare,
     Comparison,
@@ -38,6 +38,8 @@ FIELD: Final = (
 
 _PATH_CHARACTERS: Final = 1000
 _PATH_SEGMENTS: Final = 32
+_REGEX_SIZE: Final = 200
+"""An expression counts as one condition more for so many instructions of its program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,11 @@ def parse_where(where: object, limits: QueryLimits = QueryLimits(), at: str = "$
 
 
 class _Parser:
-    """One parse; counts the conditions as it goes."""
+    """One parse; counts the conditions, and what is nested in their arrays, as it goes."""
 
     def __init__(self, limits: QueryLimits) -> None:
         self.limits = limits
-        self.conditions = 0
+        self.conditions = self.nested = 0
 
     def document(self, where: object, at: str, depth: int) -> Node:
         if not isinstance(where, dict):
@@ -138,6 +140,7 @@ class _Parser:
                 raise RequestError("bad_operand", f"not a pattern: {error}", at) from None
         literal = parse_literal(operand, at)
         if op == "$contains":
+            self.count_nested(literal, at)
             if literal is None:
                 raise RequestError("bad_operand", "$contains takes a value; for null write $exists", at)
             return Contains(path, literal)
@@ -158,11 +161,12 @@ class _Parser:
             )
         flags = "".join(sorted(set(options)))
         try:
-            compile_regex(pattern, flags)
+            size = regex_size(pattern, flags)
         except ValueError as error:
             raise RequestError(
                 "bad_operand", f"not a regular expression of RE2's syntax: {error}", f"{at}.$regex"
             ) from None
+        self.count(f"{at}.$regex", size // _REGEX_SIZE)
         return Regex(path, pattern, flags)
 
     def pattern(self, op: str, operand: object, at: str) -> str:
@@ -185,7 +189,28 @@ class _Parser:
                 f"{op} has {len(operand):,} items, at most {self.limits.in_items:,} are allowed",
                 at,
             )
-        return [parse_literal(item, f"{at}[{index}]") for index, item in enumerate(operand)]
+        literals = tuple(parse_literal(item, f"{at}[{index}]") for index, item in enumerate(operand))
+        self.count_nested(literals, at, deep=False)
+        return list(literals)
+
+    def count_nested(self, literal: Literal, at: str, *, deep: bool = True) -> None:
+        """Documents and arrays among an array's items are bounded like conditions: they are not looked up, but tried in
+        turn on every element of a row's array."""
+        if isinstance(literal, Document):
+            for _, item in literal.items:
+                self.count_nested(item, at)
+        elif isinstance(literal, tuple):
+            for item in literal:
+                if isinstance(item, (tuple, Document)):
+                    self.nested += 1
+                    if self.nested > self.limits.conditions:
+                        raise RequestError(
+                            "where_too_large",
+                            f"more than {self.limits.conditions} arrays and documents among the items of arrays",
+                            at,
+                        )
+                    if deep:
+                        self.count_nested(item, at)
 
     def descend(self, depth: int, at: str) -> None:
         if depth > self.limits.depth:
@@ -193,8 +218,8 @@ class _Parser:
                 "where_too_deep", f"more than {self.limits.depth} levels of $and, $or, $nor and $not", at
             )
 
-    def count(self, at: str) -> None:
-        self.conditions += 1
+    def count(self, at: str, more: int = 1) -> None:
+        self.conditions += more
         if self.conditions > self.limits.conditions:
             raise RequestError("where_too_large", f"more than {self.limits.conditions} conditions", at)
 

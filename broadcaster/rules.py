@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from broadcaster.errors import RequestError
 from broadcaster.kinds import instant
@@ -48,6 +48,9 @@ from cdc.rule import (
     rules_in,
 )
 
+Answers: TypeAlias = "Mapping[Query | Webhook, bool | None]"
+"""Which of the rules that ask others pass; None for one that could not be asked."""
+
 
 class _Unresolved(Enum):
     UNRESOLVED = "UNRESOLVED"
@@ -79,7 +82,7 @@ def read_grant(
     fallback: Rule | None,
     claims: Mapping[str, Any] | None,
     where: Node = TRUE,
-    answers: Mapping[Query | Webhook, bool] = MappingProxyType({}),
+    answers: Answers = MappingProxyType({}),
 ) -> Grant:
     """What a client with these claims may read.
 
@@ -107,7 +110,7 @@ class _Judge:
         claims: Mapping[str, Any] | None,
         where: Node,
         unresolved: Node,
-        answers: Mapping[Query | Webhook, bool],
+        answers: Answers,
     ) -> None:
         self._claims = claims
         self._where = where
@@ -161,7 +164,7 @@ class _Judge:
         if other is _UNRESOLVED:
             return self._unresolved
         if isinstance(f1, Variable) and f1.root == "doc":
-            return _of_row(".".join(f1.segments), how, other)
+            return self._of_row(".".join(f1.segments), how, other)
         value = self._value(f1, rule.type, a_list=False)
         if value is _UNRESOLVED:
             return self._unresolved
@@ -169,6 +172,19 @@ class _Judge:
             value = instant(value)
             other = [instant(item) for item in other] if isinstance(other, list) else instant(other)
         return TRUE if _HOLDS[how](value, other) else FALSE
+
+    def _of_row(self, path: str, how: str, other: Any) -> Node:
+        """The row's field compares so with the value; a field that is missing or null never does."""
+        try:
+            if how in ("in", "notIn"):
+                node = one_of(path, [parse_literal(item, "$") for item in other])
+            else:
+                node = Compare(path, _COMPARISONS.get(how, Comparison.EQ), parse_literal(other, "$"))
+        except RequestError:  # a claim that is no value to compare with
+            return self._unresolved
+        if how in ("!=", "notIn"):
+            return conjunction(Exists(path), negate(node))
+        return node
 
     def _value(self, operand: Operand, kind: ValueType, *, a_list: bool) -> Any:
         """What the operand stands for; unresolved where it stands for nothing, or for something of another type."""
@@ -218,12 +234,13 @@ def _masked(rows: Node, masks: Sequence[Remove | Force], judge: _Judge) -> Grant
 
 
 def wanted_of(rule: Query, claims: Mapping[str, Any], where: Node) -> dict[str, Any] | None:
-    """What the other collection is asked for, as a `where`; None where a variable does not resolve."""
+    """What the other collection is asked for, as a `where`; None where a variable does not resolve, or to null, which
+    every row without the field would equal."""
     judge = _Judge(claims, where, FALSE, {})
     found = {field: judge.resolved(operand) for field, operand in rule.find}
     return (
         None
-        if any(value is _UNRESOLVED for value in found.values())
+        if any(value is _UNRESOLVED or value is None for value in found.values())
         else {field: {"$eq": value} for field, value in found.items()}
     )
 
@@ -245,20 +262,6 @@ def _held(where: Node) -> dict[str, Literal]:
         if isinstance(part, Compare) and part.op is Comparison.EQ:
             held.setdefault(part.path, part.operand)
     return held
-
-
-def _of_row(path: str, how: str, other: Any) -> Node:
-    """The row's field compares so with the value; a field that is missing or null never does."""
-    try:
-        if how in ("in", "notIn"):
-            node = one_of(path, [parse_literal(item, "$") for item in other])
-        else:
-            node = Compare(path, _COMPARISONS.get(how, Comparison.EQ), parse_literal(other, "$"))
-    except RequestError:  # a claim that is no value to compare with
-        return FALSE
-    if how in ("!=", "notIn"):
-        return conjunction(Exists(path), negate(node))
-    return node
 
 
 def _is_of(kind: ValueType, value: Any) -> bool:

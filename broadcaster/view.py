@@ -42,10 +42,11 @@ class View:
         return json.dumps([select, sorted(set(self.hidden)), list(self.forced)])
 
     def hides(self, path: str) -> bool:
-        """Whether the path leads to something hidden, or to something that holds it."""
-        return any(
-            path == hidden or path.startswith(f"{hidden}.") or hidden.startswith(f"{path}.")
-            for hidden in self.hidden
+        """Whether the path leads to something hidden, or to something that holds it: through all elements of an array,
+        or by number through one of them."""
+        return path in self.hidden or any(
+            _begins_with(own, other) or _begins_with(other, own)
+            for own, other in ((_unnumbered(path), _unnumbered(hidden)) for hidden in self.hidden)
         )
 
     def forces(self, path: str) -> bool:
@@ -56,6 +57,16 @@ class View:
 WHOLE: Final = View()
 
 
+def _unnumbered(path: str) -> list[str]:
+    """The path's segments without those that may name an element of an array: a row itself is none."""
+    first, *rest = path.split(".")
+    return [first, *(segment for segment in rest if not segment.isdigit())]
+
+
+def _begins_with(path: list[str], other: list[str]) -> bool:
+    return path[: len(other)] == other
+
+
 class Projection:
     """A view, compiled."""
 
@@ -64,7 +75,8 @@ class Projection:
     def __init__(self, view: View) -> None:
         self.view = view
         self._select = None if view.select is None else _tree(view.select)
-        self._hidden = _tree(view.hidden)
+        self._hidden = _tree(view.hidden) | dict.fromkeys(view.hidden)
+        """Also the fields with dots in their names that these paths may mean."""
         self._forced = {name: msgspec.Raw(value.encode()) for name, value in view.forced}
 
     def key(self, key: bytes) -> bytes:
@@ -146,7 +158,13 @@ def _without_inner(raw: msgspec.Raw, tree: _Tree) -> msgspec.Raw:
     if kind == b"{":
         return _raw(_without(_document(raw), tree))
     if kind == b"[":
-        return _raw([_without_inner(item, tree) for item in _array(raw)])
+        kept = []
+        for index, item in enumerate(_array(raw)):
+            own = tree.get(str(index), tree)
+            if own is not None:
+                part = _without_inner(item, tree)
+                kept.append(part if own is tree else _without_inner(part, own))
+        return _raw(kept)
     return raw
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from prometheus_client import CollectorRegistry
 
 from broadcaster.app import App
+from broadcaster.checks import Checks
 from broadcaster.client import Client
 from broadcaster.metrics import Metrics
 from cdc.config_parse import parse
@@ -181,15 +182,23 @@ async def test_issuer_audience_and_leeway() -> None:
 async def test_keys_at_a_url_rotate() -> None:
     served: dict[str, Any] = {"keys": [], "asked": 0}
 
-    async def keys(_: web.Request) -> web.Response:
+    async def keys(request: web.Request) -> web.StreamResponse:
         served["asked"] += 1
         if served["keys"] is None:
             return web.Response(status=500)
-        return web.json_response({"keys": served["keys"]})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for part in json.dumps({"keys": served["keys"]}).partition("kty"):
+            await response.write(part.encode())
+            await asyncio.sleep(0.02)
+        return response
 
     def public(name: str, algorithm: str = "RS256") -> dict[str, Any]:
         made = jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE[algorithm].public_key(), as_dict=True)
         return made | {"kid": name, "use": "sig", "alg": "RS256"}
+
+    def private(name: str) -> dict[str, Any]:
+        return jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE["RS256"], as_dict=True) | {"kid": name}
 
     app = web.Application()
     app.router.add_get("/keys", keys)
@@ -202,10 +211,14 @@ async def test_keys_at_a_url_rotate() -> None:
             second = token(PRIVATE["PS256"], "RS256", {"kid": "b"})
             served["keys"] = None
             assert await here.with_token(first) == (503, "keys_unavailable")
+            for nonsense in ([public("a") | {"kid": ["a"]}], [private("a")], [public("a") | {"use": "enc"}]):
+                served["keys"] = nonsense
+                await asyncio.sleep(1.1)  # it does not ask at once again
+                assert await here.with_token(first) == (503, "keys_unavailable")
             served["keys"] = [public("a")]
-            await asyncio.sleep(1.1)  # it does not ask at once again
+            await asyncio.sleep(1.1)
             assert await here.with_token(first) == (200, "")
-            assert served["asked"] == 2
+            assert served["asked"] == 5
             assert await here.with_token(second) == (401, "unauthenticated")
             served["keys"] = None
             for _ in range(20):
@@ -214,7 +227,7 @@ async def test_keys_at_a_url_rotate() -> None:
                     401,
                     "unauthenticated",
                 )
-            assert served["asked"] <= 3
+            assert served["asked"] <= 6
     finally:
         await runner.cleanup()
 
@@ -370,7 +383,7 @@ async def test_a_webhook_decides() -> None:
 
     async def hook(request: web.Request) -> web.Response:
         asked.append(await request.json())
-        status = {"u1": 204, "u2": 403, "u3": 302}[asked[-1]["auth"]["sub"]]
+        status = {"u1": 204, "u2": 403, "u3": 302, "u4": 502}[asked[-1]["auth"]["sub"]]
         return web.Response(status=status, headers={"Location": "/yes"})
 
     async def yes(_: web.Request) -> web.Response:
@@ -388,6 +401,7 @@ async def test_a_webhook_decides() -> None:
             assert await here.with_token(token()) == (200, "")
             assert await here.with_token(token(sub="u2")) == (403, "access_denied")
             assert await here.with_token(token(sub="u3")) == (403, "access_denied")
+            assert await here.with_token(token(sub="u4")) == (503, "rules_unavailable")
             assert await here.status() == (401, "unauthenticated")
             assert {key: asked[0][key] for key in ("project", "db", "col", "op", "find")} == {
                 "project": "todo-app",
@@ -396,10 +410,70 @@ async def test_a_webhook_decides() -> None:
                 "op": "read",
                 "find": {},
             }
-            await runner.cleanup()
-            assert await here.with_token(token()) == (403, "access_denied")
+            async with here.get(Authorization=f"Bearer {token()}") as response:
+                await runner.cleanup()
+                assert await here.with_token(token()) == (503, "rules_unavailable")
+                assert (await events(response))[-1][1]["code"] == "rules_unavailable"
     finally:
         await runner.cleanup()
+
+
+async def test_what_is_hidden_stays_so_while_nobody_can_say_otherwise() -> None:
+    """A `remove` whose clause asks a service that is down, or speaks of a condition that the client left out."""
+    down = {"rule": "webhook", "url": "http://127.0.0.1:9/"}
+    asked = {"rule": "query", "db": "pg", "col": "todos", "find": {"team": "args.find.team"}}
+    for clause in (down, asked):
+        async with site({"rule": "remove", "fields": ["salary"], "clause": clause}) as here:
+            await here.world.commit(("c", None, {"id": 1, "salary": 90}))
+            bearer = f"Bearer {token(exp=time.time() + 1.5)}"
+            async with here.get(Authorization=bearer) as response:
+                got = await events(response)
+            assert [data["docs"] for kind, data in got if kind == "initial"] == [[{"id": 1}]]
+            where = '{"salary":{"$gt":50}}'
+            assert await here.status(params={"where": where}, Authorization=f"Bearer {token()}") == (
+                403,
+                "access_denied",
+            )
+
+
+async def test_an_element_by_number_leads_to_nothing_hidden() -> None:
+    rule = {"rule": "remove", "fields": ["cards.number"]}
+    async with site(rule) as here:
+        for path in ("cards.0.number", "cards.0", "cards", "cards.0.0.number", "cards.number.0"):
+            asked = {"where": json.dumps({path: {"$gt": "4"}})}
+            assert await here.status(params=asked, Authorization=f"Bearer {token()}") == (
+                403,
+                "access_denied",
+            ), path
+
+
+async def test_a_claim_that_is_null_finds_nobody() -> None:
+    """Else a row of the other collection without the field would let everybody in who has no name."""
+    rule = {"rule": "query", "db": "pg", "col": "todos", "find": {"member": "args.auth.userId"}}
+    async with site(rule) as here:
+        await here.world.commit(("c", None, {"id": 1, "note": "no member"}))
+        bearer = jwt.encode({"userId": None, "exp": time.time() + 60}, SECRET, "HS256")
+        assert await here.with_token(bearer) == (403, "access_denied")
+
+
+async def test_rules_that_cannot_be_asked_again_end_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = {"rule": "query", "db": "pg", "col": "todos", "find": {"member": "args.auth.sub"}}
+    async with site(rule) as here:
+        await here.world.commit(("c", None, {"id": 1, "member": "u1"}))
+        async with here.get(Authorization=f"Bearer {token()}") as response:
+            assert response.status == 200
+
+            async def broken(*_: object) -> bool:
+                raise KeyError("a fault of ours")
+
+            monkeypatch.setattr(Checks, "answers", broken)
+            assert (await events(response))[-1][1]["code"] == "internal"
+
+
+async def test_claims_beyond_all_numbers() -> None:
+    async with site() as here:
+        for exp in (10**400, float("inf"), float("nan")):
+            assert await here.with_token(token(exp=exp)) == (401, "unauthenticated")
 
 
 async def test_a_cursor_grants_nothing() -> None:

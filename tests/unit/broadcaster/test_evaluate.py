@@ -236,3 +236,16 @@ def test_numbers_beyond_floats_compare() -> None:
 def test_what_is_no_row_is_an_error(text: str) -> None:
     with pytest.raises((ValueError, TypeError)):
         decode_row(text.encode())
+
+
+def test_many_values_in_a_large_array_are_looked_up() -> None:
+    """In the time that one of them takes, not in a thousand times that."""
+    row = {"a": [*range(100_000), "x", "12345678901234567890", None, True, [1]]}
+    last = list(range(99_005, 100_000))
+    for more, holds in (
+        (["x", "12345678901234567890", None, True], True),
+        ([[1], 5.0], True),
+        ([False], False),
+        ([0.5], False),
+    ):
+        assert compile_predicate(parse_where({"a": {"$contains": last + more}}))(row) is holds

@@ -10,8 +10,8 @@ from broadcaster.errors import RequestError
 from broadcaster.evaluate import compile_predicate
 from broadcaster.predicate import TRUE, conjunction
 from broadcaster.query import parse_where
-from broadcaster.rules import Grant, read_grant
-from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Force, Match, Remove, Rule, Variable
+from broadcaster.rules import Answers, Grant, read_grant
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Force, Match, Remove, Rule, Variable, Webhook
 
 ALLOW, DENY, TOKEN = Allow(), Deny(), Authenticated()
 
@@ -200,6 +200,22 @@ def test_remove() -> None:
     assert denial(rule) == "unauthenticated"
     of_row = Remove(("salary",), Match("==", "string", doc("owner"), auth("id")))
     assert hidden(of_row, {"id": "u1"}) == ("salary",)
+
+
+def test_a_claim_that_is_no_value_hides() -> None:
+    rule = Remove(("salary",), Match(">", "number", doc("level"), auth("level")))
+    for level in (float("nan"), 1 << 5000, "5", None):
+        assert hidden(rule, {"level": level}) == ("salary",)
+
+
+def test_a_rule_without_an_answer_hides_and_lets_nothing_pass() -> None:
+    hook = Webhook("https://example.com")
+    answers: tuple[Answers, ...] = ({}, {hook: None})
+    for unknown in answers:
+        assert read_grant(Remove(("salary",), hook), None, {}, TRUE, unknown).hidden == ("salary",)
+        with pytest.raises(RequestError):
+            read_grant(hook, None, {}, TRUE, unknown)
+    assert read_grant(Remove(("salary",), hook), None, {}, TRUE, {hook: False}).hidden == ()
 
 
 def test_what_any_open_branch_hides_is_hidden() -> None:

@@ -58,3 +58,27 @@ def test_two_views_share_a_text_only_if_they_show_the_same() -> None:
     views = [View(), View(()), View(("a",)), View(hidden=("a",)), View(forced=(("a", "1"),)), View(("a,b",))]
     assert len({view.text() for view in views}) == len(views)
     assert View(("a", "b")).text() == View(("b", "a", "b")).text()
+
+
+def test_elements_by_number_and_names_with_dots_are_hidden() -> None:
+    row = b'{"id":1,"a":[{"x":1,"y":2},{"x":3,"y":4},5],"a.x":6,"b":{"0":7,"1":8}}'
+    assert doc(View(hidden=("a.x", "b.0")), row) == '{"id":1,"a":[{"y":2},{"y":4},5],"b":{"1":8}}'
+    assert doc(View(("a",), hidden=("a.0",)), row) == '{"id":1,"a":[{"x":3,"y":4},5]}'
+    assert doc(View(("a",), hidden=("a.1.x",)), row) == '{"id":1,"a":[{"x":1,"y":2},{"y":4},5]}'
+
+
+def test_no_path_reaches_what_is_hidden() -> None:
+    view = View(hidden=("cards.number", "log.3.ip", "5"))
+    for path in (
+        "cards",
+        "cards.number",
+        "cards.0",
+        "cards.0.number",
+        "cards.number.9",
+        "log",
+        "log.ip",
+        "5.x",
+    ):
+        assert view.hides(path), path
+    for path in ("card", "cards.holder", "cards.0.holder", "log.at", "0.number", "6"):
+        assert not view.hides(path), path

@@ -144,9 +144,9 @@ def test_other_meaning_other_text(one: Any, other: Any) -> None:
         ({"a": {"$options": "i"}}, "bad_operand", "$.where.a.$options"),
         ({"a": {"$contains": None}}, "bad_operand", "$.where.a.$contains"),
         ({f"f{i}": 1 for i in range(101)}, "where_too_large", "$.where.f100"),
-        ({"a": {"$in": [[i] for i in range(100)]}}, "where_too_large", "$.where.a.$in"),
-        ({"a": {"$contains": [{"b": i} for i in range(100)]}}, "where_too_large", "$.where.a.$contains"),
-        ({"a": {"$contains": {"b": [[[i]] for i in range(50)]}}}, "where_too_large", "$.where.a.$contains"),
+        ({"a": {"$in": [[i] for i in range(101)]}}, "where_too_large", "$.where.a.$in"),
+        ({"a": {"$contains": [{"b": i} for i in range(101)]}}, "where_too_large", "$.where.a.$contains"),
+        ({"a": {"$contains": {"b": [[[i]] for i in range(51)]}}}, "where_too_large", "$.where.a.$contains"),
         ({f"f{i}": {"$regex": ".{500}"} for i in range(5)}, "where_too_large", "$.where.f4.$regex"),
     ],
 )

@@ -15,7 +15,8 @@ from pymysql.constants import ER
 
 from broadcaster.errors import RequestError
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.gathering import Gathering
+from broadcaster.snapshot.gathering import Gathering, wanted
+from broadcaster.snapshot.mysql_order import order_by
 from broadcaster.snapshot.mysql_session import Session, stream
 from broadcaster.snapshot.mysql_sql import push_down
 from broadcaster.snapshot.mysql_visibility import Ends, visibility
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 _CONNECTIONS: Final = 4
 _TRIES: Final = 5
+_MORE: Final = 8
 _NO_TABLE: Final = (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR)
 
 _compiled = lru_cache(maxsize=100)(compile_row)
@@ -166,9 +168,26 @@ def _gather(
     connection: Connection, table: Table, query: LiveQuery, max_rows: int, max_bytes: int
 ) -> Gathering:
     encode = _compiled(table)
-    where = push_down(query.node, {column.name: column for column in table.columns})
+    columns = {column.name: column for column in table.columns}
+    where = push_down(query.node, columns)
     place = identifier(table.schema, table.name)
-    found = Gathering(query, max_rows, max_bytes)
-    for row in stream(connection, f"SELECT {select_list(table)} FROM {place} WHERE {where.sql}"):
-        found.take(*encode(row))
-    return found
+    statement = f"SELECT {select_list(table)} FROM {place} WHERE {where.sql}"
+    first, (terms, pushed) = wanted(query), ("", 0)
+    if query.order is not None and first is not None:
+        terms, pushed = order_by(query.order, table.key, columns)
+    if first is None or not pushed:
+        found = Gathering(query, max_rows, max_bytes)
+        for row in stream(connection, statement):
+            found.take(*encode(row))
+        return found
+    # What a server sends must be read to the end, so it is asked for few rows, and for more where these will not do.
+    limit = first + 1 if where.exact else _MORE * first
+    while True:
+        found = Gathering(query, max_rows, max_bytes, pushed)
+        read, more = 0, True
+        for row in stream(connection, f"{statement} ORDER BY {terms} LIMIT {limit}"):
+            read += 1
+            more = more and found.take(*encode(row))
+        if read < limit or not more:
+            return found
+        limit *= _MORE

@@ -18,7 +18,7 @@ from broadcaster.snapshot.mysql_terms import EQ, SQL, Condition, Equality, condi
 from broadcaster.snapshot.pushed_down import NEVER, PushedDown
 from cdc.mysql.table import Column
 
-_LARGEST: Final[Mapping[str, str]] = {
+ONE_SPELLING: Final[Mapping[str, str]] = {
     "latin1": "cp1252", "ucs2": "", "utf8": "", "utf8mb3": "", "utf8mb4": "utf-8", "utf16": "utf-8", "utf16le": "utf-8",
     "utf32": "utf-8",
 }  # fmt: skip
@@ -30,7 +30,7 @@ have substitutes of their own, and texts with two spellings."""
 def text(column: Column, op: Comparison, literal: Literal) -> Condition:
     if not isinstance(literal, str):
         return NEVER
-    certain = column.charset in _LARGEST
+    certain = column.charset in ONE_SPELLING
     if not _is_unicode(literal):
         return NEVER if op is EQ else present(column, exact=False)
     if not certain and (op is not EQ or "\ufffd" in literal):
@@ -47,7 +47,7 @@ def text(column: Column, op: Comparison, literal: Literal) -> Condition:
 
 def like(column: Column, pattern: str) -> PushedDown:
     """A text that matches the pattern, whose `\\` is the server's own escape."""
-    if not _is_unicode(pattern) or column.charset not in _LARGEST:
+    if not _is_unicode(pattern) or column.charset not in ONE_SPELLING:
         return present(column, exact=False)
     converted = f"CONVERT({quoted(column.name)} USING utf8mb4) COLLATE utf8mb4_bin"
     return _of_text(column, f"{converted} LIKE _utf8mb4 {_hex(pattern.encode())}")
@@ -61,7 +61,7 @@ def _of_text(column: Column, sql: str) -> PushedDown:
 
 
 def _can_be_stored(text: str, charset: str | None) -> bool:
-    codec = _LARGEST.get(charset or "")
+    codec = ONE_SPELLING.get(charset or "")
     if not codec:
         return codec is not None and all(character <= "\uffff" for character in text)
     try:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from broadcaster.errors import RequestError
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.gathering import Gathering
+from broadcaster.snapshot.gathering import Gathering, wanted
 from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
 from broadcaster.snapshot.postgres_order import bands
 from broadcaster.snapshot.postgres_sql import push_down
@@ -88,7 +88,8 @@ class PostgresReader:
         utf8 = conn.info.parameter_status("server_encoding") == "UTF8"
         infos = {c.name: _column_info(c, types, utf8) for c in table.columns}
         where = push_down(query.node, infos)
-        ordered = bands(query.order, table.key, infos)
+        order = None if wanted(query) is None else query.order
+        ordered = bands(order, table.key, infos)
         columns = ", ".join(quoted(column.name) for column in table.columns)
         place = f"{quoted(table.schema)}.{quoted(table.name)}"
         found = Gathering(query, max_rows, max_bytes, ordered.pushed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import pymysql
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.evaluate import compile_predicate, decode_row
+from broadcaster.order import Order, SortField
 from broadcaster.predicate import Node
 from broadcaster.query import parse_where
+from broadcaster.snapshot.mysql_order import order_by
 from broadcaster.snapshot.mysql_sql import push_down
 from broadcaster.snapshot.pushed_down import PushedDown
 from cdc.mysql.catalog import load_table
@@ -351,3 +354,41 @@ def test_equalities_and_ranges_use_ordinary_indexes(table: Filled) -> None:
         statement = f"SELECT id FROM pushed FORCE INDEX (of_{name}) WHERE {pushed.sql}"
         [plan] = run(table.connection, f"{explain} {statement}")
         assert {"ref", "range", "const"}.intersection(plan), (where, pushed, plan)
+
+
+UNORDERED = {
+    "t", "jis", "gbk", "e", "s", "bl", "g", "js", "jo", "u", "ip4", "ip6", "vcc", "jraw",
+}  # fmt: skip
+
+
+def in_order(table: Filled, order: Order) -> None:
+    """The server gives the rows in order, as far as it is said to."""
+    terms, pushed = order_by(order, ("id",), table.columns)
+    if pushed <= len(order.sort):
+        assert order.sort[pushed].path in UNORDERED
+    if not terms:
+        return
+    ids = [id_ for (id_,) in run(table.connection, f"SELECT id FROM pushed ORDER BY {terms}")]
+    ranks = {id_: list(order.parts(b'{"id":%d}' % id_, *table.rows[id_])) for id_ in ids}
+    for lower, higher in pairwise(ids):
+        assert ranks[lower][:pushed] <= ranks[higher][:pushed], (
+            order,
+            [[table.rows[id_][0].get(field.path) for field in order.sort] for id_ in (lower, higher)],
+        )
+    if pushed > len(order.sort):
+        assert ids == sorted(ids, key=lambda id_: ranks[id_])
+
+
+@pytest.mark.parametrize("name", sorted({*COLUMNS, *ON_MYSQL, *ON_MARIADB}))
+def test_the_order_of_every_type(table: Filled, name: str) -> None:
+    if name not in table.columns:
+        pytest.skip("a type of the other server")
+    for descending in (False, True):
+        in_order(table, Order((SortField(name, descending),), 1))
+
+
+def test_the_order_of_several_fields(table: Filled) -> None:
+    dice = random.Random(2)
+    for _ in range(100):
+        names = dice.sample([*table.columns], dice.randint(0, 4))
+        in_order(table, Order(tuple(SortField(name, dice.random() < 0.5) for name in names), 1))

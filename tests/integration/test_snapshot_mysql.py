@@ -16,6 +16,7 @@ from broadcaster.demo.mysql import EmbeddedMysql
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import compile_predicate
 from broadcaster.livequery import LiveQuery
+from broadcaster.order import Order, SortField
 from broadcaster.query import parse_where
 from broadcaster.snapshot.mysql import MysqlReader
 from broadcaster.snapshot.reader import Snapshot
@@ -23,6 +24,7 @@ from cdc.mysql.position import order_of
 from servers.mysql import MysqlDatabase, temporary_database
 from servers.proxy import Proxy
 from support.mysql_target import target_of
+from support.reference_order import ordered
 from support.semi_sync import ask, committing, end_of_binlog
 from support.tail import eventually
 
@@ -39,9 +41,10 @@ async def reader_of(url: str, *collections: str) -> AsyncIterator[MysqlReader]:
         await reader.close()
 
 
-def query(collection: str, where: object) -> LiveQuery:
+def query(collection: str, where: object, order: Order | None = None) -> LiveQuery:
     node = parse_where(where)
-    return LiveQuery(collection, "sql-mysql", collection, node, compile_predicate(node), 1 << 20)
+    test = compile_predicate(node)
+    return LiveQuery(collection, "sql-mysql", collection, node, test, 1 << 20, None, order)
 
 
 async def read(reader: MysqlReader, collection: str, where: object) -> Snapshot:
@@ -250,3 +253,30 @@ def next_transaction(server: EmbeddedMysql) -> str:
         return f"{uuid}:{int(executed.rpartition('-')[2].rpartition(':')[2]) + 1}"
     file, offset = end_of_binlog(server)
     return f"{file}:{offset}"
+
+
+WHERES: list[dict[str, Any]] = [{}, {"s": {"$regex": "[a-m]"}}, {"n": None}, {"id": {"$lte": 9}}]
+SORTS = [[], ["n"], ["-n"], ["-at", "n"], ["at", "-id"], ["j", "-n"], ["-s", "j", "n"]]
+
+
+async def test_the_first_rows(each_mysql_db: MysqlDatabase) -> None:
+    """Whatever of the order is pushed down, and whatever of the condition."""
+    each_mysql_db.execute(
+        "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, n int, at datetime(3), s varchar(9), j json)",
+        "INSERT INTO t (n) SELECT 1 FROM information_schema.collations a, information_schema.collations b LIMIT 2000",
+        "UPDATE t SET n = nullif(id * 7919 % 50, 0), at = timestamp'2026-01-01 00:00:00' + INTERVAL id % 97 HOUR, "
+        "s = char(97 + id % 26 USING utf8mb4), j = cast(id % 3 AS char)",
+    )
+    async with reader_of(each_mysql_db.url, "t") as reader:
+        for where in WHERES:
+            read = (await reader.read(query("t", where), 10_000, ANY_BYTES)).rows.values()
+            everything = [json.loads(doc) for doc in read]
+            for sort in SORTS:
+                fields = tuple(SortField(field.removeprefix("-"), field.startswith("-")) for field in sort)
+                expected = ordered(everything, sort, ["id"], {"at": "timestamp"})
+                for limit in (1, 10, 60):
+                    found = await reader.read(query("t", where, Order(fields, limit)), 1, ANY_BYTES)
+                    got = [json.loads(doc) for doc in found.rows.values()]
+                    assert got == expected[: len(got)]
+                    assert (found.bound is None) == (len(got) == len(everything))
+                    assert found.bound is None or len(got) > limit

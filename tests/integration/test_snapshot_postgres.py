@@ -13,9 +13,11 @@ import pytest
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import compile_predicate
 from broadcaster.livequery import LiveQuery
+from broadcaster.order import Order, SortField
 from broadcaster.query import parse_where
 from broadcaster.snapshot.postgres import PostgresReader
 from servers.postgres import Database, connect
+from support.reference_order import ordered
 from support.tail import eventually
 
 ANY_ROWS, ANY_BYTES = 1000, 1 << 20
@@ -30,9 +32,10 @@ async def reader_of(url: str, **tables: tuple[str, str]) -> AsyncIterator[Postgr
         await reader.close()
 
 
-def query(collection: str, where: object) -> LiveQuery:
+def query(collection: str, where: object, order: Order | None = None) -> LiveQuery:
     node = parse_where(where)
-    return LiveQuery(collection, "pg", collection, node, compile_predicate(node), 1 << 20)
+    test = compile_predicate(node)
+    return LiveQuery(collection, "pg", collection, node, test, 1 << 20, None, order)
 
 
 async def rows(reader: PostgresReader, collection: str, where: object) -> list[Any]:
@@ -148,3 +151,39 @@ async def test_a_role_that_may_do_nothing_but_read(each_postgres_db: Database) -
             await reader.nudge()
     finally:
         each_postgres_db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+ORDERED = """
+CREATE TABLE t (id int PRIMARY KEY, n int, at timestamptz, s text, j jsonb);
+INSERT INTO t SELECT i, nullif(i * 7919 % 50, 0), timestamptz '2026-01-01' + i % 97 * interval '1 hour',
+    chr(97 + i % 26), to_jsonb(i % 3) FROM generate_series(1, 3000) i;
+CREATE INDEX ON t (n);
+CREATE INDEX ON t (at)
+"""
+WHERES: list[dict[str, Any]] = [{}, {"s": {"$regex": "[a-m]"}}, {"n": None}, {"id": {"$lte": 9}}]
+
+
+@pytest.mark.parametrize(
+    "sort", [[], ["n"], ["-n"], ["-at", "n"], ["at", "-id"], ["j", "-n"], ["-s", "j", "n"]]
+)
+async def test_the_first_rows(postgres_db: Database, sort: list[str]) -> None:
+    """Whatever of the order is pushed down, and whatever of the condition."""
+    postgres_db.execute(ORDERED)
+    fields = tuple(SortField(field.removeprefix("-"), field.startswith("-")) for field in sort)
+    async with reader_of(postgres_db.url, t=("public", "t")) as reader:
+        for where in WHERES:
+            everything = [json.loads(doc) for doc in (await all_of(reader, where)).values()]
+            expected = ordered(everything, sort, ["id"], {"at": "timestamptz"})
+            for limit in (1, 10, 60):
+                found = await reader.read(query("t", where, Order(fields, limit)), 1, ANY_BYTES)
+                got = [json.loads(doc) for doc in found.rows.values()]
+                assert got == expected[: len(got)]
+                if found.bound is None:
+                    assert len(got) == len(everything)
+                else:
+                    assert len(got) > limit
+                    assert found.bound == list(found.ranks.values())[-1]
+
+
+async def all_of(reader: PostgresReader, where: object) -> Any:
+    return (await reader.read(query("t", where), 10_000, ANY_BYTES)).rows

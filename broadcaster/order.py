@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -23,6 +23,7 @@ _NULL, _NUMBER, _TEXT, _BOOL, _INSTANT, _TIME, _UUID, _BYTES, _UNREADABLE, _DOCU
     bytes([code]) for code in range(0x10, 0x1B)
 )
 _CLASSES: Final[Mapping[str, bytes]] = {"time": _TIME, "uuid": _UUID, "bytes": _BYTES}
+_NUMERIC: Final = frozenset({"decimal", "int64", "float"})
 _TRUE, _FALSE = _BOOL + b"\2", _BOOL + b"\1"
 _NEGATIVE_INFINITY, _NEGATIVE, _ZERO, _POSITIVE, _INFINITY, _NAN = (
     _NUMBER + bytes([code]) for code in range(1, 7)
@@ -65,11 +66,24 @@ class Order:
         parts.append(key)
         return parts
 
+    def rounded(self, key: bytes, row: Mapping[str, Any], types: Mapping[str, str] | None) -> bytes:
+        """The first part, as it is if numbers are rounded to doubles: what sorts numbers by their exact values, and not
+        by their shortest digits, agrees with that."""
+        if self.sort:
+            return _part(self.sort[0], row, types, _placed_rounded)
+        name, value = next(iter(decode_row(key).items()))
+        return _placed_rounded(value, _kind(name, types))
 
-def _part(field: SortField, row: Mapping[str, Any], types: Mapping[str, str] | None) -> bytes:
+
+def _part(
+    field: SortField,
+    row: Mapping[str, Any],
+    types: Mapping[str, str] | None,
+    place: Callable[[Any, str | None], bytes] | None = None,
+) -> bytes:
     path = field.path
     value = row.get(path) if "." not in path else _reached(row, path.split("."))
-    part = _NULL if value is None else _placed(value, _kind(path, types))
+    part = _NULL if value is None else (place or _placed)(value, _kind(path, types))
     return part.translate(_INVERTED) if field.descending else part
 
 
@@ -103,6 +117,20 @@ def _placed(value: Any, kind: str | None) -> bytes:
     if value.__class__ is str:
         return _TEXT + _ended(value)
     return _number(value)
+
+
+def _placed_rounded(value: Any, kind: str | None) -> bytes:
+    number = value
+    if kind in _NUMERIC:
+        number = READERS[kind].value(value)
+    elif kind is not None:
+        return _placed(value, kind)
+    if number is None or number.__class__ not in (int, float, Decimal):
+        return _placed(value, kind)
+    try:
+        return _number(float(number))
+    except OverflowError:
+        return _INFINITY if number > 0 else _NEGATIVE_INFINITY
 
 
 def _of_kind(value: Any, kind: str, reader: Reader) -> bytes:

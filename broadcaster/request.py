@@ -19,6 +19,7 @@ _PARAMETERS = {"where", "skipInitial", "select", "sort", "limit", "cursor", "id"
 _MAX_SORTED = 4
 _MAX_SELECTED = 100
 _MAX_PATH_CHARS = 1000
+_MAX_PATH_SEGMENTS = 32
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -130,7 +131,12 @@ def _sort(fields: Any, path: str) -> tuple[SortField, ...]:
     sort: list[SortField] = []
     for place, text in enumerate(fields):
         name = text.removeprefix("-") if isinstance(text, str) else ""
-        if len(name) > _MAX_PATH_CHARS or not all(name.split(".")):
+        segments = name.split(".")
+        if (
+            len(name) > _MAX_PATH_CHARS
+            or len(segments) > _MAX_PATH_SEGMENTS
+            or any(not segment or segment.startswith("$") for segment in segments)
+        ):
             raise RequestError(
                 "bad_sort", "must be a field name, as `title`, or `-title` for descending", f"{path}[{place}]"
             )

@@ -14,25 +14,28 @@ from broadcaster.window import margin
 class Gathering:
     """One query's rows, one after the other: those that match, of an ordered result the first ones.
 
-    pushed: so many leading fields of the order (then of the primary key) are the order in which the rows come.
+    pushed: so many leading fields of the order (then of the primary key) are the order in which the rows come. rounded:
+        it is the first field, as `Order.rounded` has it; the rows come in several reads, some of them twice.
     rows: key → doc; ranks: key → rank, of an ordered result; both in the order of the result.
     """
 
-    def __init__(self, query: LiveQuery, max_rows: int, max_bytes: int, pushed: int = 0) -> None:
+    def __init__(
+        self, query: LiveQuery, max_rows: int, max_bytes: int, pushed: int = 0, *, rounded: bool = False
+    ) -> None:
         self._query = query
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._pushed = pushed
+        self._rounded = rounded
         self._docs: dict[bytes, bytes] = {}
-        self._order: list[tuple[bytes, bytes]] = []
+        self._order: list[tuple[bytes, bytes, bytes]] = []
         self._wanted = wanted(query)
         self._is_cut = False
-        self._edge: bytes | None = None
         self._size = 0
 
     def take(self, key: bytes, doc: bytes, kinds: Mapping[str, str] | None) -> bool:
-        """Keep the row if it is of the result; False once no later row can be. Raises RequestError
-        `result_too_large`."""
+        """Keep the row if it is of the result; False once no later row can be, of those that are read in order. Raises
+        RequestError `result_too_large`."""
         query = self._query
         row = decode_row(doc)
         if not query.test(row, kinds):
@@ -40,27 +43,27 @@ class Gathering:
         if query.order is None:
             self._docs[key] = doc
             self._size += len(doc)
-        else:
+        elif key not in self._docs:
             parts = query.order.parts(key, row, kinds)
-            if self._edge is not None and b"".join(parts[: self._pushed]) > self._edge:
+            rounded = self._rounded
+            leading = query.order.rounded(key, row, kinds) if rounded else b"".join(parts[: self._pushed])
+            if self._wanted is not None and len(self._order) >= self._wanted:
                 self._is_cut = True
-                return False
-            self._keep(key, doc, b"".join(parts))
-            if self._pushed and self._edge is None and len(self._order) == self._wanted:
-                self._edge = b"".join(parts[: self._pushed])
+                if leading > self._order[-1][2]:
+                    return False
+            self._keep(key, doc, b"".join(parts), leading)
         rows = len(self._docs) if self._wanted is None else 0
         check_size(rows, self._size, self._max_rows, self._max_bytes)
         return True
 
-    def _keep(self, key: bytes, doc: bytes, rank: bytes) -> None:
-        order, limit = self._order, self._wanted
-        if limit is not None and len(order) >= limit:
-            self._is_cut = True
+    def _keep(self, key: bytes, doc: bytes, rank: bytes, leading: bytes) -> None:
+        order = self._order
+        if len(order) == self._wanted:
             if rank > order[-1][0]:
                 return
-            _, last = order.pop()
+            _, last, _ = order.pop()
             self._size -= len(self._docs.pop(last))
-        insort(order, (rank, key))
+        insort(order, (rank, key, leading))
         self._docs[key] = doc
         self._size += len(doc)
 
@@ -68,11 +71,11 @@ class Gathering:
     def rows(self) -> Mapping[bytes, bytes]:
         if self._query.order is None:
             return self._docs
-        return {key: self._docs[key] for _, key in self._order}
+        return {key: self._docs[key] for _, key, _ in self._order}
 
     @property
     def ranks(self) -> Mapping[bytes, bytes]:
-        return {key: rank for rank, key in self._order}
+        return {key: rank for rank, key, _ in self._order}
 
     @property
     def bound(self) -> bytes | None:

@@ -12,7 +12,8 @@ from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 
 from broadcaster.errors import RequestError
 from broadcaster.livequery import LiveQuery
-from broadcaster.snapshot.gathering import Gathering
+from broadcaster.snapshot.gathering import Gathering, wanted
+from broadcaster.snapshot.mongo_order import WHOLE, Read, reads
 from broadcaster.snapshot.mongo_query import push_down
 from broadcaster.snapshot.reader import Snapshot
 from cdc.mongo.connect import Client, cancellable, connect, force_progress, reason
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FETCH_ROWS: Final = 1_000
+_MORE: Final = 8
 _LONGEST_MS: Final = 60_000
 _CHANGED: Final = frozenset(
     {239, 246}
@@ -52,28 +54,47 @@ class MongoReader:
             client = self._connected()
             epoch = await epoch_of(client)
             time = await self._now(client)
-            found = await client[self._target.database].cursor_command(
-                "find",
-                query.collection,
-                filter=push_down(query.node),
-                collation={"locale": "simple"},
-                batchSize=_FETCH_ROWS,
-                readConcern={"level": "snapshot", "atClusterTime": time},
-                maxTimeMS=_LONGEST_MS,
-                codec_options=_RAW,
-            )
-            cursor = cast("AsyncCommandCursor[RawBSONDocument]", found)  # pymongo's types forget the options
-            gathered = Gathering(query, max_rows, max_bytes)
-            try:
-                async for doc in cursor:
-                    row = encode_document(bytes(doc.raw))
-                    gathered.take(row.key, row.json, row.types)
-            finally:
-                await cursor.close()
+            gathered = Gathering(query, max_rows, max_bytes, rounded=True)
+            first = wanted(query)
+            for read in [WHOLE] if query.order is None or first is None else reads(query.order):
+                limit = 0 if read.sort is None or first is None else _MORE * first
+                while not await self._gather(client, query, read, limit, time, gathered):
+                    limit *= _MORE
         except PyMongoError as error:
             raise self._unavailable(error) from error
         order = order_of(time)
         return Snapshot(gathered.rows, epoch, order + 1, _shows(order), _KEY, gathered.ranks, gathered.bound)
+
+    async def _gather(
+        self, client: Client, query: LiveQuery, read: Read, limit: int, time: Any, gathered: Gathering
+    ) -> bool:
+        """Take what is read, as far as it is wanted; False if that is more than `limit` documents (0: any number)."""
+        condition = push_down(query.node)
+        ordered: dict[str, Any] = (
+            {} if read.sort is None else {"sort": {read.field: read.sort}, "limit": limit}
+        )
+        found = await client[self._target.database].cursor_command(
+            "find",
+            query.collection,
+            filter={"$and": [condition, read.filter]} if read.filter else condition,
+            **ordered,
+            collation={"locale": "simple"},
+            batchSize=_FETCH_ROWS,
+            readConcern={"level": "snapshot", "atClusterTime": time},
+            maxTimeMS=_LONGEST_MS,
+            codec_options=_RAW,
+        )
+        cursor = cast("AsyncCommandCursor[RawBSONDocument]", found)  # pymongo's types forget the options
+        count = 0
+        try:
+            async for doc in cursor:
+                count += 1
+                row = encode_document(bytes(doc.raw))
+                if not gathered.take(row.key, row.json, row.types) and read.sort is not None:
+                    return True
+        finally:
+            await cursor.close()
+        return limit == 0 or count < limit
 
     @cancellable
     async def shows(self) -> Callable[[str], bool]:

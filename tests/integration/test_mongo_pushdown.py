@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +27,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
 
 from broadcaster.evaluate import compile_predicate, decode_row
+from broadcaster.livequery import LiveQuery
+from broadcaster.order import Order, SortField
 from broadcaster.query import parse_where
+from broadcaster.snapshot.gathering import Gathering, wanted
+from broadcaster.snapshot.mongo_order import reads
 from broadcaster.snapshot.mongo_query import push_down
 from cdc.mongo.values import encode_document
 from servers.mongo import Mongod
@@ -201,3 +209,75 @@ def test_what_can_use_an_index_is_pushed_down(where: dict[str, Any], expected: d
         assert pushed == expected or sorted(pushed["f"]["$in"], key=str) == sorted(
             expected["f"]["$in"], key=str
         )
+
+
+CLOSE: list[Any] = [
+    1e23, Decimal128("1E+23"), Decimal128("99999999999999991611392"), Decimal128("0.1"),
+    Decimal128("0.1000000000000000055"), 0.1, 1.2345678901234567e18, Int64(1234567890123456780), Int64(2**53 + 1),
+    float(2**53), Int64(2**53), Decimal128("-0"), 0, Decimal128("1E-6000"), Decimal128("-1E+6000"),
+    DatetimeMS(2**62), DatetimeMS(-(2**62)), DatetimeMS(-62_135_596_800_001), DatetimeMS(310_000_000_000_001),
+]  # fmt: skip
+
+
+def ordered(collection: Collection[Any], docs: list[dict[str, Any]], order: Order) -> None:
+    """Every read is sorted as it is said to be, together they read all, and the first rows are found."""
+    rows = {row.key: row for row in (encode_document(encode(doc, codec_options=OPTIONS)) for doc in docs)}
+    ranks = {key: order.rank(key, decode_row(row.json), row.types) for key, row in rows.items()}
+    node = parse_where({})
+    query = LiveQuery("q", "mongo", "docs", node, compile_predicate(node), 1 << 20, None, order)
+    gathered = Gathering(query, 1, 1 << 20, rounded=True)
+    seen = set()
+    for read in reads(order):
+        cursor = collection.find(read.filter, collation={"locale": "simple"})
+        found = cursor if read.sort is None else cursor.sort(read.field, read.sort)
+        keys = [encode_document(encode(doc, codec_options=OPTIONS)).key for doc in found]
+        seen.update(keys)
+        if read.sort is not None:
+            leading = [order.rounded(key, decode_row(rows[key].json), rows[key].types) for key in keys]
+            for place, (lower, higher) in enumerate(pairwise(leading)):
+                assert lower <= higher, [rows[key].json for key in keys[place : place + 2]]
+        for key in keys:
+            if not gathered.take(key, rows[key].json, rows[key].types) and read.sort is not None:
+                break
+    assert seen == rows.keys()
+    expected = sorted(rows, key=ranks.__getitem__)
+    assert list(gathered.rows) == expected[: len(gathered.rows)]
+    assert len(gathered.rows) == min(len(rows), wanted(query) or 0)
+
+
+def test_the_order_of_every_value(collection: Collection[Any]) -> None:
+    collection.delete_many({})
+    docs: list[dict[str, Any]] = [{"f": value} for value in SCALARS + CLOSE]
+    docs += [{"f": [value]} for value in SCALARS] + [{"f": {"y": value}} for value in SCALARS] + [{}]
+    docs += [{"f": [None, 7]}, {"f": [[1], "x"]}, {"f": [math.nan]}]
+    random.Random(3).shuffle(docs)
+    collection.insert_many([{"_id": number, **doc} for number, doc in enumerate(docs)])
+    stored = list(collection.find())
+    for path in ("f", "f.y", "_id", "missing"):
+        for descending in (False, True):
+            for limit in (1, 8, 60, 200):
+                ordered(collection, stored, Order((SortField(path, descending),), limit))
+    ordered(collection, stored, Order((), 5))
+
+
+def test_the_order_of_keys(collection: Collection[Any]) -> None:
+    collection.delete_many({})
+    keys = [value for value in SCALARS if not isinstance(value, (list, Regex)) and value is not None]
+    by_json = {encode_document(encode({"_id": key}, codec_options=OPTIONS)).key: key for key in keys}
+    with contextlib.suppress(BulkWriteError):  # of keys that are equal
+        collection.insert_many([{"_id": key} for key in by_json.values()], ordered=False)
+    stored = list(collection.find())
+    for limit in (1, 5, 30):
+        ordered(collection, stored, Order((), limit))
+        ordered(collection, stored, Order((SortField("_id", True),), limit))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents, st.lists(st.booleans(), min_size=2, max_size=2), st.integers(1, 4))
+def test_the_order_of_documents(
+    collection: Collection[Any], docs: list[dict[str, Any]], descending: list[bool], limit: int
+) -> None:
+    collection.delete_many({})
+    collection.insert_many([{"_id": number, **doc} for number, doc in enumerate(docs)])
+    sort = tuple(SortField(*field) for field in zip("fg", descending, strict=True))
+    ordered(collection, list(collection.find()), Order(sort, limit))

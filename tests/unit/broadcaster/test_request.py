@@ -100,6 +100,8 @@ def test_sort_and_limit():
         ({"sort": ["a", 1]}, "bad_sort", "sort[1]"),
         ({"sort": ["-"]}, "bad_sort", "sort[0]"),
         ({"sort": ["a..b"]}, "bad_sort", "sort[0]"),
+        ({"sort": ["$where"]}, "bad_sort", "sort[0]"),
+        ({"sort": ["a" + 32 * ".a"]}, "bad_sort", "sort[0]"),
         ({"sort": ["a", "-a"]}, "bad_sort", "sort[1]"),
         ({"limit": 0}, "bad_limit", "limit"),
         ({"limit": True}, "bad_limit", "limit"),

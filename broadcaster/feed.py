@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from broadcaster.connection import Connection
 from broadcaster.evaluate import compile_predicate
@@ -19,7 +19,7 @@ from broadcaster.subscription import Phase, Subscription
 from broadcaster.view import WHOLE, Projection, View
 from broadcaster.window import Head
 from cdc.errors import CursorExpired, EpochChanged, LogError
-from cdc.event import Chunk
+from cdc.event import Chunk, Reset
 from cdc.log import EventLog, LogReader
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class Feed:
         self.source_epoch: str | None = None
         self.reached_end = False
         self.recent = Recent()
+        self._reset_by: dict[str, str] = {}  # by collection, the transaction that its newest reset is about
         self._metrics = metrics
         self._restart = restart
         self._refill = refill
@@ -131,8 +132,15 @@ class Feed:
             del self._queries[query.key]
         self._metrics.live_queries.set(len(self._queries))
 
+    def is_shown(self, collection: str, shows: Callable[[str], bool]) -> bool:
+        """Whether a read shows what the newest reset of the collection is about. One that does not is worth nothing:
+        no event tells what it lacks."""
+        tx = self._reset_by.get(collection)
+        return tx is None or shows(tx)
+
     async def boundary(self) -> None:
-        """Wait until the feed runs and stands between two transactions; no other task has run since it did."""
+        """Wait until the feed runs, has a position, and stands between two transactions; no other task has run since it
+        did."""
         while not self._boundary.is_set():
             await self._boundary.wait()
 
@@ -217,11 +225,12 @@ class Feed:
             self.source_epoch, self.order = state.position.epoch, state.position.order
         self._evaluation.abandon()
         self.reached_end = True
-        self._boundary.set()
+        self._reach_boundary()
         return reader, self.place
 
     async def _look_back(self, start: int, end: int) -> None:
         self.recent = Recent()
+        self._reset_by = {}
         if start >= end:
             return
         reader = await self.log.reader(start)
@@ -229,11 +238,21 @@ class Feed:
             past, place = Evaluation(), start
             while place < end:
                 for chunk in await reader.read():
+                    self._note(chunk.resets)
                     for done in past.run(chunk):
                         self.recent.add(done.part.tx, done.first, done.last)
                     place = chunk.end
         finally:
             await reader.close()
+
+    def _reach_boundary(self) -> None:
+        """A log without a position was only just made: where in the database's log it begins is decided later than now,
+        so that nothing that is read now would meet it."""
+        if self.order is not None:
+            self._boundary.set()
+
+    def _note(self, resets: Sequence[Reset]) -> None:
+        self._reset_by |= {reset.collection: reset.tx for reset in resets if reset.tx}
 
     def _start_over(self, reason: str) -> None:
         self.epoch = ""
@@ -259,6 +278,7 @@ class Feed:
 
     def _dispatch(self, chunk: Chunk) -> None:
         started = time.perf_counter()
+        self._note(chunk.resets)
         for reset in chunk.resets:
             for query in list(self._queries.values()):
                 if query.collection == reset.collection:
@@ -269,15 +289,16 @@ class Feed:
             self.place = done.last
             if done.outcomes:
                 self._deliver(done)
+        if chunk.position is not None:
+            self.source_epoch, self.order = chunk.position.epoch, chunk.position.order
         if self._evaluation.in_transaction:
             self._boundary.clear()
         else:
             self.place = chunk.end
-            self._boundary.set()
+            self._reach_boundary()
         if chunk.position is not None:
-            self.source_epoch, self.order = chunk.position.epoch, chunk.position.order
             for subscription in list(self._waiting):
-                subscription.progress(self.order)
+                subscription.progress(chunk.position.order)
         self._metrics.dispatched(
             self._evaluation.take_candidates(), len(chunk.entries), time.perf_counter() - started
         )

@@ -84,6 +84,8 @@ class Join:
                     "database_unavailable",
                     f"`{query.database}` is another server than the one that is tailed",
                 )
+            if not feed.is_shown(query.collection, snapshot.shows):
+                return None
             earlier = await self._unseen(query, snapshot, past, start)
             await self._meet(subscription, snapshot)
         return snapshot, earlier

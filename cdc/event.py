@@ -56,10 +56,15 @@ class Position:
 @dataclass(frozen=True, slots=True)
 class Reset:
     """From here on nothing earlier says anything about this collection: it was dropped and made anew, or its columns
-    changed without a row event. Live queries on it start over from the database."""
+    changed without a row event. Live queries on it start over from the database.
+
+    tx: the id of the transaction that did it, as `txId` in events: only a read that shows it is of use. Empty where the
+        database has none, or every read shows it.
+    """
 
     collection: str
     reason: str
+    tx: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)

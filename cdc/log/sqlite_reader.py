@@ -146,7 +146,7 @@ class SqliteReader:
 
     def _resets(self, text: str) -> tuple[Reset, ...]:
         wanted = self._wanted
-        resets = (Reset(collection, reason) for collection, reason in json.loads(text))
+        resets = (Reset(*fields) for fields in json.loads(text))
         return tuple(reset for reset in resets if wanted is None or reset.collection in wanted)
 
     def _wants(self, collections: str) -> bool:

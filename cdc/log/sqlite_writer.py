@@ -235,4 +235,4 @@ def _columns(row: Row, stored_at: int, ts_ms: int, mark: Mark) -> tuple[object, 
 
 
 def _resets_text(resets: tuple[Reset, ...]) -> str | None:
-    return json.dumps([[reset.collection, reset.reason] for reset in resets]) if resets else None
+    return json.dumps([[reset.collection, reset.reason, reset.tx] for reset in resets]) if resets else None

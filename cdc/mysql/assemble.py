@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from struct import Struct
 from typing import Any, Final
 
@@ -205,7 +205,8 @@ class Assembler:
         if not self._repeats:
             transaction = self._transaction
             size, records = transaction.size, transaction.finish()
-            resets, self._resets = tuple(dict.fromkeys(self._resets)), []
+            resets = tuple(replace(reset, tx=transaction.id) for reset in dict.fromkeys(self._resets))
+            self._resets = []
             if records or resets or transaction.partial:
                 self._put(resets, records, size)
         self._move()

@@ -170,3 +170,41 @@ async def test_a_new_live_query_on_an_idle_server(each_mysql_db: MysqlDatabase, 
         each_mysql_db.execute("FLUSH BINARY LOGS")
         async with asyncio.timeout(PATIENCE_S):
             assert (await anext(client.live_query("db", "todos", {"n": 1}))).docs == []
+
+
+async def test_a_result_read_after_a_reset_has_what_the_reset_is_about(
+    each_mysql_db: MysqlDatabase, tmp_path: Path
+) -> None:
+    """The stream tells of rows that it cannot give while no session sees the change yet: who starts over then waits."""
+    db = each_mysql_db
+    db.execute(TODOS, "INSERT INTO todos (id, n) VALUES (1, 1), (2, 1)")
+    changes = ["SET SESSION binlog_row_image = MINIMAL", "DELETE FROM todos WHERE id = 2"]
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        old = client.live_query("db", "todos")
+        await anext(old)
+        with committing(db, *changes):
+            await asyncio.sleep(1)  # enough to be told, and to read what is there still
+        await until(old, lambda docs: [doc["id"] for doc in docs] == [1])
+
+
+async def test_without_gtids_a_reset_ends_what_is_laid_over_a_result(
+    throwaway_mysql: Callable[..., EmbeddedMysql], tmp_path: Path
+) -> None:
+    """What a read shows is not known there to the second; what the log has from before a reset counts no more."""
+    server = throwaway_mysql("mysql", gtid_mode="OFF")
+    with server.connect() as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE DATABASE app")
+    db = MysqlDatabase(server, "app")
+    db.execute(TODOS)
+    async with dev("db", db.url, tmp_path, "todos") as client:
+        old = client.live_query("db", "todos")
+        await anext(old)
+        db.execute(
+            "INSERT INTO todos (id, n) VALUES (1, 1), (2, 1)",
+            "ALTER TABLE todos ADD COLUMN m int NOT NULL DEFAULT 7",
+            "SET SESSION binlog_row_image = MINIMAL",
+            "DELETE FROM todos WHERE id = 2",
+        )
+        await until(old, lambda docs: [(doc["id"], doc.get("m")) for doc in docs] == [(1, 7)])
+        new = client.live_query("db", "todos", {"n": 1})
+        assert [(doc["id"], doc.get("m")) for doc in (await anext(new)).docs] == [(1, 7)]

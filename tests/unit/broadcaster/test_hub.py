@@ -567,3 +567,44 @@ async def test_a_place_that_an_ended_epoch_had_is_not_waited_for():
         async with asyncio.timeout(5):
             await waiting
         assert world.feed.epoch != epoch
+
+
+async def test_what_a_reset_is_about_must_be_in_the_result():
+    """A read that came too early is repeated, also when the reset was logged before the feed began."""
+    world = World()
+    writer = await world.log.writer()
+    await writer.append(
+        Batch([event("c", 6, 1, after=row(2))], Position(EPOCH, 5), 0, (Reset("todos", "rows_unknown", "7"),))
+    )
+    await writer.close()
+    world.reader.rows, world.reader.hidden = {1: row(1)}, {"6", "7"}
+    async with world:
+        client = world.connect(q=OPEN)
+        async with asyncio.timeout(5):
+            while world.reader.reads < 2:
+                await asyncio.sleep(0.001)
+        assert client.events == []
+        world.reader.rows, world.reader.hidden = {3: row(3)}, set()
+        await client.until(1, "ready")
+        assert list(client.rows().values()) == [row(3)]
+
+
+async def test_nothing_is_read_before_the_log_has_a_position():
+    """What commits between a read and the place where the tailer then begins would be in neither."""
+    world = World()
+    writer = await world.log.writer()
+    running = asyncio.create_task(world.hub.run())
+    client = world.connect(q=OPEN)
+    async with asyncio.timeout(5):
+        while not world.feed.reached_end:
+            await asyncio.sleep(0.001)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.reader.reads == 0
+    world.reader.rows = {1: row(1)}
+    await writer.append(Batch([], Position(EPOCH, 100), 0))
+    await client.until(1, "ready")
+    assert list(client.rows().values()) == [row(1)]
+    running.cancel()
+    await asyncio.wait({running})
+    await world.log.close()

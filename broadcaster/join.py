@@ -84,8 +84,6 @@ class Join:
                     "database_unavailable",
                     f"`{query.database}` is another server than the one that is tailed",
                 )
-            if not feed.is_shown(query.collection, snapshot.shows):
-                return None
             earlier = await self._unseen(query, snapshot, past, start)
             await self._meet(subscription, snapshot)
         return snapshot, earlier
@@ -94,6 +92,9 @@ class Join:
         """What transactions before the overlay's start did that the snapshot does not show. Raises RequestError where
         the log does not tell."""
         feed, overlay = self._feed, Overlay(self._limits.hold_bytes)
+        if not feed.is_shown(query.collection, snapshot.shows):
+            overlay.broken = True
+            return overlay
         ranges = past.unseen(snapshot.shows)
         if ranges:
             unseen = {last for _, last in ranges}

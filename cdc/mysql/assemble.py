@@ -200,8 +200,6 @@ class Assembler:
         """What was begun is complete."""
         self._begun = self._open = False
         self._held = None
-        if self._gtid is not None:
-            self._gtids.add(self._gtid)
         if not self._repeats:
             transaction = self._transaction
             size, records = transaction.size, transaction.finish()
@@ -209,6 +207,8 @@ class Assembler:
             self._resets = []
             if records or resets or transaction.partial:
                 self._put(resets, records, size)
+        if self._gtid is not None:
+            self._gtids.add(self._gtid)
         self._move()
 
     def _put(self, resets: tuple[Reset, ...], records: list[Record], size: int) -> None:

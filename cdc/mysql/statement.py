@@ -30,9 +30,11 @@ _TRUNCATE: Final = re.compile(
     re.IGNORECASE,
 )
 _CREATE_TABLE: Final = re.compile(
-    rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_QUOTED}\s*\.\s*)?{_QUOTED}(?=[\s(])",
+    rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?+(?:{_QUOTED}\s*\.\s*)?{_QUOTED}(?=[\s(])",
     re.IGNORECASE,
 )
+_BEFORE_NAMES: Final = frozenset({"table", "tables", "exists", "to", "like", "with", "on", "rename", "as"})
+"""MariaDB takes `.items` for a table of the default database: then one of these looks like its database's name."""
 _FOREIGN_KEY: Final = re.compile(r"\b(?:FOREIGN|CONSTRAINT|REFERENCES)\b", re.IGNORECASE)
 
 _HARMLESS_OBJECTS: Final = frozenset(
@@ -205,8 +207,8 @@ class Statements:
         ):
             return True
         for found in self._patterns[table].finditer(text):
-            named = _identifier(found.groups()) if any(found.groups()) else default
-            if named.lower() == schema.lower():
+            named = _identifier(found.groups()).lower() or default.lower()
+            if named == schema.lower() or (named in _BEFORE_NAMES and default.lower() == schema.lower()):
                 return True
         return False
 

@@ -48,6 +48,10 @@ def touched(text: str | bytes, schema: str = "app", *, cascades: bool = False) -
         ("TRUNCATE app.items", "t"),
         ("TRUNCATE`items`;", "t"),
         ("TRUNCATE TABLE items WAIT 5", "t"),
+        ("TRUNCATE TABLE .items", "truncated"),
+        ("ALTER TABLE .items ADD x INT", "columns_changed"),
+        ("CREATE TABLE IF NOT EXISTS .items (id INT)", "table_recreated"),
+        ("RENAME TABLE .x TO .items", "table_recreated"),
     ],
 )
 def test_what_touches_one_table(text: str, reason: str) -> None:

@@ -73,6 +73,15 @@ def _whole(value: float, at: str) -> Literal:
     return int(f"{whole}{fraction}{'0' * (int(exponent or 0) - len(fraction))}")
 
 
+def values_in(literal: Literal) -> int:
+    """How many values a literal is made of, itself included."""
+    if isinstance(literal, tuple):
+        return 1 + sum(map(values_in, literal))
+    if isinstance(literal, Document):
+        return 1 + sum(values_in(item) for _, item in literal.items)
+    return 1
+
+
 def is_operator(key: object) -> bool:
     """Whether a key is an operator's, known or not."""
     return isinstance(key, str) and key.startswith("$")

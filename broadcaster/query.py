@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from broadcaster.errors import RequestError
-from broadcaster.literals import is_operator, named, parse_literal
+from broadcaster.literals import is_operator, named, parse_literal, values_in
 from broadcaster.patterns import REGEX_FLAGS, like_parts, like_text, regex_size
 from broadcaster.predicate import (
     Compare,
@@ -38,6 +38,7 @@ FIELD: Final = (
 
 _PATH_CHARACTERS: Final = 1000
 _PATH_SEGMENTS: Final = 32
+_VALUES: Final = 10_000
 _REGEX_SIZE: Final = 200
 """An expression counts as one condition more for so many instructions of its program."""
 
@@ -67,7 +68,7 @@ class _Parser:
 
     def __init__(self, limits: QueryLimits) -> None:
         self.limits = limits
-        self.conditions = self.nested = 0
+        self.conditions = self.nested = self.values = 0
 
     def document(self, where: object, at: str, depth: int) -> Node:
         if not isinstance(where, dict):
@@ -96,7 +97,7 @@ class _Parser:
     def field(self, path: str, value: object, at: str, depth: int) -> Node:
         if not isinstance(value, dict) or not _has_operators(value):
             self.count(at)
-            return Compare(path, Comparison.EQ, parse_literal(value, at))
+            return Compare(path, Comparison.EQ, self.literal(value, at))
         plain = next((key for key in value if not is_operator(key)), None)
         if plain is not None:
             raise RequestError(
@@ -138,7 +139,7 @@ class _Parser:
                 return Like(path, like_text(like_parts(pattern)))
             except ValueError as error:
                 raise RequestError("bad_operand", f"not a pattern: {error}", at) from None
-        literal = parse_literal(operand, at)
+        literal = self.literal(operand, at)
         if op == "$contains":
             self.count_nested(literal, at)
             if literal is None:
@@ -189,9 +190,16 @@ class _Parser:
                 f"{op} has {len(operand):,} items, at most {self.limits.in_items:,} are allowed",
                 at,
             )
-        literals = tuple(parse_literal(item, f"{at}[{index}]") for index, item in enumerate(operand))
+        literals = tuple(self.literal(item, f"{at}[{index}]") for index, item in enumerate(operand))
         self.count_nested(literals, at, deep=False)
         return list(literals)
+
+    def literal(self, value: object, at: str) -> Literal:
+        literal = parse_literal(value, at)
+        self.values += values_in(literal)
+        if self.values > _VALUES:
+            raise RequestError("where_too_large", f"more than {_VALUES:,} values in all", at)
+        return literal
 
     def count_nested(self, literal: Literal, at: str, *, deep: bool = True) -> None:
         """Documents and arrays among an array's items are bounded like conditions: they are not looked up, but tried in

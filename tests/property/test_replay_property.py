@@ -157,8 +157,8 @@ class _Story:
         }
 
     def check(self, client: Client, place: int, wheres: dict[str, Any], *, ended: bool) -> bool:
-        """At every cursor the rows that it covers are those that the table had there; at the end those that it has. Returns whether it
-        came without a reset."""
+        """At every cursor the rows that it covers are those that the table had there; at the end those that it has.
+        Returns whether it came without a reset."""
         rows = {id_: self.rows(place, where) for id_, where in wheres.items()}
         known = set(wheres)
         names = self._names(wheres)

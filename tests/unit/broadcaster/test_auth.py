@@ -470,6 +470,13 @@ async def test_rules_that_cannot_be_asked_again_end_the_stream(monkeypatch: pyte
             assert (await events(response))[-1][1]["code"] == "internal"
 
 
+async def test_strangers_are_refused_before_their_conditions_are_read() -> None:
+    async with site(OWNER) as here:
+        asked = {"where": '{"$nonsense":1}'}
+        assert await here.status(params=asked) == (401, "unauthenticated")
+        assert await here.status(params=asked, Authorization=f"Bearer {token()}") == (400, "unknown_operator")
+
+
 async def test_claims_beyond_all_numbers() -> None:
     async with site() as here:
         for exp in (10**400, float("inf"), float("nan")):

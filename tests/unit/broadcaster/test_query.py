@@ -144,6 +144,7 @@ def test_other_meaning_other_text(one: Any, other: Any) -> None:
         ({"a": {"$options": "i"}}, "bad_operand", "$.where.a.$options"),
         ({"a": {"$contains": None}}, "bad_operand", "$.where.a.$contains"),
         ({f"f{i}": 1 for i in range(101)}, "where_too_large", "$.where.f100"),
+        ({f"f{i}": {"$in": list(range(1000))} for i in range(11)}, "where_too_large", "$.where.f10.$in[0]"),
         ({"a": {"$in": [[i] for i in range(101)]}}, "where_too_large", "$.where.a.$in"),
         ({"a": {"$contains": [{"b": i} for i in range(101)]}}, "where_too_large", "$.where.a.$contains"),
         ({"a": {"$contains": {"b": [[[i]] for i in range(51)]}}}, "where_too_large", "$.where.a.$contains"),

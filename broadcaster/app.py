@@ -154,9 +154,12 @@ class App:
         is_chunked = request.version >= (1, 1)
         if is_chunked:
             response.enable_chunked_encoding()
-        writer = await response.prepare(request)
-        assert writer is not None
-        await response.write(retry(random.randint(*_RETRY_MS)))
+        try:
+            writer = await response.prepare(request)
+            assert writer is not None
+            await response.write(retry(random.randint(*_RETRY_MS)))
+        except ConnectionResetError:  # the client has gone meanwhile
+            return response
         if request.transport is None:
             return response
         outbox = Outbox(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import jwt
 import pytest
+import yaml
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from prometheus_client import CollectorRegistry
 
+from broadcaster.access import Access
 from broadcaster.app import App
+from broadcaster.auth import Identity
 from broadcaster.checks import Checks
 from broadcaster.client import Client
 from broadcaster.metrics import Metrics
@@ -475,6 +480,55 @@ async def test_strangers_are_refused_before_their_conditions_are_read() -> None:
         asked = {"where": '{"$nonsense":1}'}
         assert await here.status(params=asked) == (401, "unauthenticated")
         assert await here.status(params=asked, Authorization=f"Bearer {token()}") == (400, "unknown_operator")
+
+
+async def test_a_client_that_goes_while_it_is_judged_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    identify = Access.identify
+
+    async def slow(access: Access, request: web.Request) -> Identity | None:
+        assert request.transport is not None
+        request.transport.close()
+        return await identify(access, request)
+
+    monkeypatch.setattr(Access, "identify", slow)
+    async with site() as here:
+        with pytest.raises(aiohttp.ClientError):
+            await here.with_token(token())
+        monkeypatch.undo()
+        assert await here.with_token(token()) == (200, "")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_the_rules_of_the_readme() -> None:
+    """Its example; and the `query` of its table, which lets nobody ask for another team than theirs."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").partition("## Rules and tokens")[2]
+    block = readme.partition("```yaml")[2].partition("```")[0]
+    async with site(yaml.safe_load(block)["rules"]["read"]) as here:
+        rows = [{"id": 1, "owner": "u1"}, {"id": 2, "owner": "u2"}]
+        await here.world.commit(*[("c", None, row) for row in rows])
+        for claims, seen in (({}, rows[:1]), ({"role": "admin"}, rows), ({"sub": "u3"}, [])):
+            bearer = f"Bearer {token(exp=time.time() + 1.2, **claims)}"
+            async with here.get(Authorization=bearer) as response:
+                got = await events(response)
+            assert [data["docs"] for kind, data in got if kind == "initial"] == [seen]
+    example = re.search(r"`(\{rule: query.*?\}\})`", readme)
+    assert example is not None
+    rule = yaml.safe_load(example[1]) | {"db": "pg", "col": "todos"}
+    async with site(rule) as here:
+        await here.world.commit(("c", None, {"id": 1, "user": "u1", "team": "a"}))
+        for where, status in (
+            ({"team": "a"}, 200),
+            ({"team": "b"}, 403),
+            ({}, 403),
+            ({"team": None}, 403),
+            ({"$or": [{"team": "a"}, {"team": "b"}]}, 403),
+            ({"team": {"$in": ["a", "b"]}}, 403),
+            ({"team": "a", "$or": [{"team": "b"}, {"id": 1}]}, 200),
+        ):
+            asked = {"where": json.dumps(where)}
+            assert (await here.status(params=asked, Authorization=f"Bearer {token()}"))[0] == status, where
 
 
 async def test_claims_beyond_all_numbers() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from struct import Struct
 from typing import Any, Final
 
 from cdc.errors import ProtocolError
@@ -20,6 +19,7 @@ from cdc.mysql.binlog import HEADER, HEADER_SIZE, Begin, Query
 from cdc.mysql.events import EventReader
 from cdc.mysql.gtid import GtidPosition, GtidSet
 from cdc.mysql.packets import Packets, Span
+from cdc.mysql.single import SingleReader
 from cdc.mysql.statement import Control, control, xid_of
 from cdc.mysql.tables import Catalog, Tables
 from cdc.mysql.writer import Origin
@@ -28,8 +28,6 @@ from cdc.transaction import Transaction
 
 MAX_PART_BYTES: Final = 1 << 20
 
-_query_sizes: Final = Struct("<8xBxxH").unpack_from
-_QUERY_HEAD: Final = 13
 _MS: Final = 1000
 
 
@@ -86,6 +84,7 @@ class Assembler:
         self._transaction = Transaction()
         self._origin = origin
         self._tables = Tables(origin, collections, catalog, self._transaction, mariadb=mariadb)
+        self._single = SingleReader(self._tables.current, mariadb=mariadb, numbered=numbered)
         self._pending = Pending()
         self._complete: deque[_Complete] = deque()
         self._resets: list[Reset] = []
@@ -114,6 +113,7 @@ class Assembler:
             start.file,
             start.offset,
             start.created,
+            self._singles,
         )
 
     # --- what the stream asks
@@ -206,12 +206,12 @@ class Assembler:
             resets = tuple(replace(reset, tx=transaction.id) for reset in dict.fromkeys(self._resets))
             self._resets = []
             if records or resets or transaction.partial:
-                self._put(resets, records, size)
+                self._put(resets, records, size, transaction.commit_ms)
         if self._gtid is not None:
             self._gtids.add(self._gtid)
         self._move()
 
-    def _put(self, resets: tuple[Reset, ...], records: list[Record], size: int) -> None:
+    def _put(self, resets: tuple[Reset, ...], records: list[Record], size: int, commit_ms: int) -> None:
         if resets or not self._complete:
             if self._complete:
                 self._complete[-1].position = self._position()
@@ -219,7 +219,7 @@ class Assembler:
         complete = self._complete[-1]
         complete.records += records
         complete.size += size
-        complete.ts_ms = self._transaction.commit_ms
+        complete.ts_ms = commit_ms
 
     def _move(self) -> None:
         """Everything complete is complete up to the newest event."""
@@ -227,6 +227,23 @@ class Assembler:
         if reader.order > self._order:
             self._order = reader.order
             self._place = (reader.file, reader.end)
+
+    def _singles(self, data: bytes, at: int, budget: int) -> int:
+        """Take in transactions of one row, as many as come; see `events.Ahead`."""
+        reader = self._reader
+        if self._begun or self._tables.stale or reader.order < self._resumed_at:
+            return at
+        singles = self._single.read(
+            data, at, budget, reader.file, reader.order - reader.end, reader.end, self._now_ms()
+        )
+        if singles is None:
+            return at
+        reader.skip_to(singles.end)
+        self._put((), singles.records, singles.size, singles.commit_ms)
+        for source, first, last in singles.gtids:
+            self._gtids.extend(source, first, last)
+        self._move()
+        return singles.at
 
     def _abandon(self) -> None:
         """The server went down while it wrote this transaction; it never was. What of it was given out already, and
@@ -238,7 +255,7 @@ class Assembler:
         self._held = None
         self._resets = []
         if touched and not self._repeats:
-            self._put(tuple(Reset(name, "rows_unknown") for name in touched), [], 0)
+            self._put(tuple(Reset(name, "rows_unknown") for name in touched), [], 0, transaction.commit_ms)
         self._move()
 
     def _doubt(self) -> None:
@@ -269,13 +286,10 @@ class Assembler:
             self._end()
 
     def _on_query(self, data: bytes, at: int, end: int) -> None:
-        # with small transactions a fifth of all events are this one
-        if data.endswith(b"\0BEGIN", at, end) and self._begun:
-            schema_size, status_size = _query_sizes(data, at)
-            if at + _QUERY_HEAD + status_size + schema_size + 6 == end:
-                self._open = True
-                self._origin.thread = int.from_bytes(data[at : at + 4], "little")
-                return
+        if self._begun and binlog.is_begin(data, at, end):
+            self._open = True
+            self._origin.thread = int.from_bytes(data[at : at + 4], "little")
+            return
         self._statement(binlog.decode_query(data, at, end))
 
     def _on_compressed_query(self, data: bytes, at: int, end: int) -> None:

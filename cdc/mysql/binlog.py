@@ -99,18 +99,21 @@ _STANDALONE: Final = 1
 _HAS_GROUP: Final = 2
 _PREPARED: Final = 64
 _HAS_XID: Final = 64 | 128
+NOT_PLAIN: Final = _STANDALONE | _PREPARED | _HAS_XID
+"""Flags of a MariaDB GTID_EVENT that begins anything but a plain transaction."""
 
 _LONGEST_STATEMENT: Final = 1 << 30  # max_allowed_packet's limit
 
 _ROTATE: Final = Struct("<Q")
 _FORMAT: Final = Struct("<H50sIB")
 _QUERY: Final = Struct("<IIBHH")
+_query_sizes: Final = Struct("<8xBxxH").unpack_from
 _GTID: Final = Struct("<B16sqBqqQ")
 _MARIADB_GTID: Final = Struct("<QIB")
 _XA_PREPARE: Final = Struct("<BiII")
 _MARIADB_XID: Final = Struct("<iBB")
 _LOAD: Final = 13  # bytes between the post-header of a query and its status variables
-_COMMIT_TIME_BITS: Final = (1 << 55) - 1
+COMMIT_TIME_BITS: Final = (1 << 55) - 1
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -226,6 +229,15 @@ def decode_compressed_query(data: bytes, at: int, end: int) -> Query:
     return Query(query.thread, query.schema, inflate(query.statement, 0, len(query.statement)))
 
 
+def is_begin(data: bytes, at: int, end: int) -> bool:
+    """Whether this QUERY_EVENT says BEGIN as the server itself writes it: with small transactions a fifth of all events
+    are this one."""
+    if not data.endswith(b"\0BEGIN", at, end):
+        return False
+    schema_size, status_size = _query_sizes(data, at)
+    return bool(at + _QUERY.size + status_size + schema_size + 6 == end)
+
+
 def _query(data: bytes, at: int, end: int, head: int) -> Query:
     thread, _, schema_size, _, status_size = _QUERY.unpack(data[at : min(at + _QUERY.size, end)])
     schema = at + head + status_size
@@ -238,12 +250,13 @@ def decode_gtid(data: bytes, at: int, end: int, anonymous: bool) -> Begin:
     if end - at < _GTID.size:
         raise ProtocolError(f"binlog event gtid, {end - at} bytes: cut short")
     _, source, number, _, _, _, time = _GTID.unpack_from(data, at)
-    gtid = None if anonymous else f"{_uuid_text(source)}:{number}"
-    return Begin(gtid, (time & _COMMIT_TIME_BITS) // 1000)
+    gtid = None if anonymous else f"{uuid_text(source)}:{number}"
+    return Begin(gtid, (time & COMMIT_TIME_BITS) // 1000)
 
 
 @lru_cache(256)
-def _uuid_text(source: bytes) -> str:
+def uuid_text(source: bytes) -> str:
+    """A server's 16 bytes as it prints them."""
     return str(UUID(bytes=source))
 
 

@@ -11,17 +11,22 @@ from zlib import crc32
 from cdc.errors import PositionLost, ProtocolError
 from cdc.mysql import binlog
 from cdc.mysql.binlog import CHECKSUM_SIZE, HEADER, HEADER_SIZE
-from cdc.mysql.packets import Packets, Span
+from cdc.mysql.packets import PACKET_HEAD, Packets, Span
 from cdc.mysql.payload import unpack
 from cdc.mysql.position import order_of
 
 Handler: TypeAlias = Callable[[bytes, int, int], None]
 """Takes an event's body: (buffer, begin, end), without header and checksum."""
 
+Ahead: TypeAlias = Callable[[bytes, int, int], int]
+"""Reads on by itself from the head of a packet, as far as it wants: (buffer, begin, bytes that it should not go far
+beyond) to where it ended, at the head of a packet again. What it took in it has told with `EventReader.skip_to`."""
+
 _header: Final = HEADER.unpack_from
 _checksum: Final = Struct("<I").unpack_from
 _WRAP: Final = 1 << 32
 _LEAST: Final = HEADER_SIZE + CHECKSUM_SIZE
+_BEGINNINGS: Final = frozenset({binlog.GTID, binlog.ANONYMOUS_GTID, binlog.MARIADB_GTID})
 
 
 class EventReader:
@@ -32,12 +37,15 @@ class EventReader:
     created: when the file was begun (Unix s), 0 until that is known.
     """
 
-    def __init__(self, handlers: Mapping[int, Handler], file: str, offset: int, created: int) -> None:
-        """created: of `file`, if that is known from before."""
+    def __init__(
+        self, handlers: Mapping[int, Handler], file: str, offset: int, created: int, ahead: Ahead
+    ) -> None:
+        """created: of `file`, if that is known from before. ahead: is asked before each transaction."""
         self.kind = self.stamp = self.server = 0
         self.file = file
         self.begin = self.end = offset
         self.created = created
+        self._ahead = ahead
         self._handlers: dict[int, Handler] = {
             **dict.fromkeys(binlog.MEANINGLESS, _ignore),
             binlog.STOP: _ignore,
@@ -54,7 +62,6 @@ class EventReader:
         self._checksums = True  # as declared to the server, until a file says what it has
         self._inner: Iterator[Span] | None = None
         self._after_inner: Callable[[], None] | None = None
-        self._spans: list[Span] = []  # the next one is the last
         self._again: Span | None = None
 
     @property
@@ -81,18 +88,14 @@ class EventReader:
                     if span is None:
                         self._end_inner()
                         continue
-                elif self._spans:
-                    if self._checksums:
-                        budget = self._ordinary_events(budget)
-                        if budget <= 0 or self._inner is not None or not self._spans:
-                            continue
-                    span = self._spans.pop()
+                elif self._checksums:
+                    span, budget = self._ordinary_events(packets, budget)
+                    if self._inner is not None or budget <= 0:
+                        continue
                 else:
-                    self._spans = packets.take()
-                    self._spans.reverse()
-                    if not self._spans:
-                        return False
-                    continue
+                    span = packets.take()
+                if span is None:
+                    return False
             try:
                 self._event(*span)
             except BaseException:
@@ -102,24 +105,31 @@ class EventReader:
             span = None
         return True
 
-    def _ordinary_events(self, budget: int) -> int:
+    def _ordinary_events(self, packets: Packets, budget: int) -> tuple[Span | None, int]:
         """Take in events as long as there is nothing special about them, and about their places: with small
-        transactions most of the time goes into what is done for every event, so all of it stands in one loop. What is
-        left of the budget."""
-        spans, handlers = self._spans, self._ordinary
-        pop, header, checksum, crc = spans.pop, _header, _checksum, crc32
-        span = data, at, end = b"", 0, 0
-        try:
-            while spans and budget > 0 and self._inner is None:
-                span = data, at, end = spans[-1]
-                size = end - at
-                if size < _LEAST:
-                    break
-                stamp, kind, server, told, log_pos, _ = header(data, at)
-                handler = handlers.get(kind)
-                if handler is None or told != size or log_pos <= self.end:
-                    break
-                pop()
+        transactions most of the time goes into what is done for every event, so all of it stands in one loop. The first
+        that is not so, and what is left of the budget."""
+        handlers, take, header, checksum, crc = self._ordinary, packets.take, _header, _checksum, crc32
+        while budget > 0 and self._inner is None:
+            span = take()
+            if span is None:
+                break
+            data, at, end = span
+            size = end - at
+            if size < _LEAST:
+                return span, budget
+            stamp, kind, server, told, log_pos, _ = header(data, at)
+            handler = handlers.get(kind)
+            if handler is None or told != size or log_pos <= self.end:
+                return span, budget
+            try:
+                if kind in _BEGINNINGS and data is packets.data:
+                    begin = at - PACKET_HEAD
+                    ended = self._ahead(data, begin, budget)
+                    if ended > begin:
+                        packets.at = ended
+                        budget -= ended - begin
+                        continue
                 limit = end - CHECKSUM_SIZE
                 body = data[at:limit]
                 if crc(body) != checksum(data, limit)[0]:
@@ -127,11 +137,15 @@ class EventReader:
                 self.stamp, self.kind, self.server = stamp, kind, server
                 self.begin, self.end = log_pos - size, log_pos
                 handler(body, HEADER_SIZE, size - CHECKSUM_SIZE)
-                budget -= size
-        except BaseException:
-            self._again = span
-            raise
-        return budget
+            except BaseException:
+                self._again = span
+                raise
+            budget -= size
+        return None, budget
+
+    def skip_to(self, end: int) -> None:
+        """All events up to this place of the file are done with."""
+        self.end = end
 
     def insert(self, events: Iterator[Span], after: Callable[[], None]) -> None:
         """Let these events come next, without checksums, and then call `after`."""

@@ -43,6 +43,15 @@ class GtidSet:
         else:
             self._add(source, number, number)
 
+    def extend(self, source: str, first: int, last: int) -> None:
+        """Add the GTIDs from f"{source}{first}" to f"{source}{last}"."""
+        source = source[:-1]
+        intervals = self._intervals.get(source)
+        if intervals and intervals[-1][1] + 1 == first:
+            intervals[-1] = (intervals[-1][0], last)
+        else:
+            self._add(source, first, last)
+
     def issubset(self, other: GtidSet) -> bool:
         """Whether the other set has all of this one."""
         return all(
@@ -140,6 +149,10 @@ class GtidPosition:
         """This transaction, `domain-server-number`, is its domain's last now. Raises ValueError for what is none."""
         domain, server, number = _mariadb(gtid)
         self._domains[domain] = (server, number)
+
+    def extend(self, source: str, first: int, last: int) -> None:
+        """As `GtidSet.extend`."""
+        self.add(f"{source}{last}")
 
     def __contains__(self, gtid: str) -> bool:
         domain, _, number = _mariadb(gtid)

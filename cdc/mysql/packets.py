@@ -16,6 +16,9 @@ Span: TypeAlias = tuple[bytes, int, int]
 """(buffer, begin, end): the bytes of an event, without the packet's head."""
 
 _u32: Final = Struct("<I").unpack_from
+PACKET_HEAD: Final = 5
+"""Bytes before an event: its packet's size, number and 0x00."""
+
 _HEAD: Final = 4
 _LONGEST: Final = 0xFFFFFF
 _OK: Final = 0x00
@@ -35,64 +38,73 @@ class ServerError(Exception):
 
 class Packets:
     """Takes what arrives in chunks of any size, gives events. Holds the unread rest of one chunk, or the chunks of one
-    event that is not complete."""
+    event that is not complete.
+
+    data, at: what was put together and is not taken yet, from the head of a packet on. Whoever reads ahead there moves
+    `at`, behind a whole event, to the head of another packet.
+    """
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._have = 0
+        self.data = b""
+        self.at = 0
+        self._limit = 0
+        self._arrived: list[bytes] = []
+        self._waiting = 0
         self._need = _HEAD
         self._large: list[bytes] = []
         self._refusal: Exception | None = None
 
     def add(self, chunk: bytes) -> None:
         """Take in what arrived next."""
-        self._chunks.append(chunk)
-        self._have += len(chunk)
+        self._arrived.append(chunk)
+        self._waiting += len(chunk)
 
-    def take(self) -> list[Span]:
-        """All events that are complete. Raises, once those before it were taken, ServerError; ProtocolError for what
-        is no packet."""
-        self._check()
-        if self._have < self._need:
-            return []
-        data = b"".join(self._chunks)  # large packets are joined once
-        spans: list[Span] = []
-        at, limit = 0, len(data)
-        self._need = _HEAD
-        while limit - at >= _HEAD and self._refusal is None:
+    def take(self) -> Span | None:
+        """The next event, if it is complete. Raises, once those before it were taken, ServerError; ProtocolError for
+        what is no packet."""
+        data, at = self.data, self.at
+        begin = at + _HEAD
+        if begin < self._limit and not self._large and self._refusal is None:
             size = _u32(data, at)[0] & _LONGEST
-            end = at + _HEAD + size
-            if end > limit:
-                self._need = end - at
-                break
-            begin = at + _HEAD
-            at = end
+            end = begin + size
+            if end <= self._limit and 0 < size < _LONGEST and not data[begin]:
+                self.at = end
+                return data, begin + 1, end
+        return self._any()
+
+    def _any(self) -> Span | None:
+        """`take`, whatever comes."""
+        while self._refusal is None:
+            here = self._limit - self.at
+            if here < self._need:
+                if here + self._waiting < self._need:
+                    return None
+                self._join()
+            begin = self.at + _HEAD
+            size = _u32(self.data, self.at)[0] & _LONGEST
+            end = begin + size
+            if end > self._limit:
+                self._need = end - self.at
+                continue
+            self.at, self._need = end, _HEAD
             if size == _LONGEST:
-                self._large.append(data[begin:end])
-            elif self._large:
-                large = b"".join([*self._large, data[begin:end]])
+                self._large.append(self.data[begin:end])
+                continue
+            data = self.data
+            if self._large:
+                data = b"".join([*self._large, data[begin:end]])
                 self._large = []
-                self._add(spans, large, 0, len(large))
-            elif size and not data[begin]:
-                spans.append((data, begin + 1, end))
-            else:
-                self._add(spans, data, begin, end)
-        self._chunks = [data[at:]]
-        self._have = limit - at
-        if not spans:
-            self._check()
-        return spans
+                begin, end = 0, len(data)
+            if begin < end and data[begin] == _OK:
+                return data, begin + 1, end
+            self._refusal = _refusal(data[begin:end])  # nothing counts behind it
+        raise self._refusal
 
-    def _check(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal
-
-    def _add(self, spans: list[Span], data: bytes, begin: int, end: int) -> None:
-        """Any payload; nothing counts behind one that is no event."""
-        if begin < end and data[begin] == _OK:
-            spans.append((data, begin + 1, end))
-        else:
-            self._refusal = _refusal(data[begin:end])
+    def _join(self) -> None:
+        """Put together what has arrived; large packets once."""
+        self.data = b"".join([self.data[self.at :], *self._arrived])
+        self.at, self._limit = 0, len(self.data)
+        self._arrived, self._waiting = [], 0
 
 
 def _refusal(payload: bytes) -> Exception:

@@ -34,7 +34,7 @@ Update: TypeAlias = tuple[str, str, Kinds, str, str, Kinds]
 Rows: TypeAlias = Callable[[bytes, int, int], list[Row] | None]
 Updates: TypeAlias = Callable[[bytes, int, int], list[Update] | None]
 
-_ERRORS: Final = (
+ROW_ERRORS: Final = (
     ValueError,
     LookupError,
     OverflowError,
@@ -45,6 +45,10 @@ _ERRORS: Final = (
 )
 
 
+_LONG_COUNT: Final = 251
+_BEGINNINGS_KEPT: Final = 16  # the bits behind the last column may be anything
+
+
 @dataclass(frozen=True, slots=True)
 class RowCode:
     """All take a rows event's body, where its count of columns stands (behind table id, flags and extra data), and its
@@ -53,12 +57,17 @@ class RowCode:
 
     inserts, deletes: WRITE_ROWS, DELETE_ROWS. updates: UPDATE_ROWS. partial_updates: PARTIAL_UPDATE_ROWS (39), whose
     JSON diffs are applied.
+
+    row, update: of an event with one row, an unguarded function each: what they raise is one of `ROW_ERRORS`; None for
+    any other number of rows too.
     """
 
     inserts: Rows
     deletes: Rows
     updates: Updates
     partial_updates: Updates
+    row: Callable[[bytes, int, int], Row | None]
+    update: Callable[[bytes, int, int], Update | None]
 
 
 def compile_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowCode:
@@ -86,6 +95,8 @@ def compile_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowCode:
         rows,
         _guarded(namespace["updates"], where),
         _guarded(namespace["partial_updates"], where),
+        namespace["row"],
+        namespace["update"],
     )
 
 
@@ -93,7 +104,7 @@ def _guarded(function: Callable[[bytes, int, int], Any], where: str) -> Callable
     def guarded(body: bytes, at: int, end: int) -> Any:
         try:
             return function(body, at, end)
-        except _ERRORS as error:
+        except ROW_ERRORS as error:
             raise ProtocolError(
                 f"{where}: a rows event of {end - at} bytes cannot be read: {error}"
             ) from error
@@ -111,6 +122,9 @@ class _Code:
         self._count = len(readings)
         self._varying = any(is_varying(reading.form) for reading in readings)
         self._image = ImageCode(table, readings, self._varying)
+        self._count_bytes = 1 if self._count < _LONG_COUNT else 3
+        # how rows events of one and of two images begin where those have all columns
+        self._complete: dict[int, set[bytes]] = {1: set(), 2: set()}
         self._types: RowTypes = row_types(
             (name, reading.form) for name, reading in zip(names, readings, strict=True)
         )
@@ -121,6 +135,8 @@ class _Code:
             **self._image.structs,
             "apply": json_diff.apply,
             "begin": self._begin,
+            "complete1": self._complete[1],
+            "complete2": self._complete[2],
             "overrun": _overrun,
             "packed": _packed,
             "repaired": repaired,
@@ -132,30 +148,57 @@ class _Code:
         return namespace
 
     def lines(self) -> list[str]:
-        start = ['text = str(body, "latin-1")', "found = []", "add = found.append", "while at < end:"]
-        lines = [
-            "def rows(body, at, end):",
-            "    at = begin(body, at, 1)",
-            "    if not at:",
-            "        return None",
-            *indent(1, start),
-            *indent(2, [*self._image.lines(), *self._finish(""), "add((key, doc, kinds))"]),
+        row = [*self._image.lines(), *self._finish("")]
+        update, partial_update = self._update(partial=False), self._update(partial=True)
+        one, two = "(key, doc, kinds)", "(old_key, old_doc, old_kinds, key, doc, kinds)"
+        return [
+            *self._all("rows", 1, row, one),
+            *self._all("updates", 2, update, two),
+            *self._all("partial_updates", 2, partial_update, two),
+            *self._single("row", 1, row, one),
+            *self._single("update", 2, update, two),
+        ]
+
+    def _update(self, *, partial: bool) -> list[str]:
+        """Statements that read both images of a row."""
+        return [
+            *self._image.lines(keep=not partial),
+            *self._finish("old_"),
+            *(self._image.kept_documents() if partial else []),
+            *self._image.lines(partial=partial, compare=not partial),
+            *self._finish(""),
+        ]
+
+    def _all(self, name: str, images: int, row: list[str], result: str) -> list[str]:
+        """A function that gives the results of all rows."""
+        return [
+            *self._beginning(name, images),
+            "    found = []",
+            "    add = found.append",
+            "    while at < end:",
+            *indent(2, [*row, f"add({result})"]),
             "    return found",
         ]
-        for name, partial in (("updates", False), ("partial_updates", True)):
-            lines += [
-                f"def {name}(body, at, end):",
-                "    at = begin(body, at, 2)",
-                "    if not at:",
-                "        return None",
-                *indent(1, start),
-                *indent(2, [*self._image.lines(keep=not partial), *self._finish("old_")]),
-                *indent(2, self._image.kept_documents() if partial else []),
-                *indent(2, self._image.lines(partial=partial, compare=not partial)),
-                *indent(2, [*self._finish(""), "add((old_key, old_doc, old_kinds, key, doc, kinds))"]),
-                "    return found",
-            ]
-        return lines
+
+    def _single(self, name: str, images: int, row: list[str], result: str) -> list[str]:
+        """A function that gives the result of the only row."""
+        return [
+            *self._beginning(name, images),
+            "    if at >= end:",
+            "        return None",
+            *indent(1, row),
+            f"    return {result} if at == end else None",
+        ]
+
+    def _beginning(self, name: str, images: int) -> list[str]:
+        return [
+            f"def {name}(body, at, end):",
+            f"    start = at + {self._count_bytes + images * self._image.null_bytes}",
+            f"    at = start if body[at:start] in complete{images} else begin(body, at, {images})",
+            "    if not at:",
+            "        return None",
+            '    text = str(body, "latin-1")',
+        ]
 
     def _finish(self, prefix: str) -> list[str]:
         """Statements that make key, doc and kinds (their names begin with `prefix`) of an image."""
@@ -177,6 +220,7 @@ class _Code:
 
     def _begin(self, body: bytes, at: int, images: int) -> int:
         """Where the rows begin; 0 if the images do not have all columns."""
+        start = at
         count, at = _packed(body, at)
         if count != self._count:
             raise ValueError(f"it has {count} columns, its table map {self._count}")
@@ -185,6 +229,10 @@ class _Code:
             bits = body[at : at + self._image.null_bytes]
             at += self._image.null_bytes
             complete &= int.from_bytes(bits, "little") & self._image.all == self._image.all
+        if complete and at - start == self._count_bytes + images * self._image.null_bytes:
+            known = self._complete[images]
+            if len(known) < _BEGINNINGS_KEPT:
+                known.add(body[start:at])
         return at if complete else 0
 
 
@@ -192,7 +240,7 @@ def _packed(body: bytes, at: int) -> tuple[int, int]:
     """A length-encoded integer, and where it ends."""
     first = body[at]
     at += 1
-    if first < 251:
+    if first < _LONG_COUNT:
         return first, at
     size = {252: 2, 253: 3, 254: 8}[first]
     return int.from_bytes(body[at : at + size], "little"), at + size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cdc.errors import ProtocolError, SetupError
 from cdc.event import Reset
@@ -13,10 +13,11 @@ from cdc.mysql.rowcode import RowCode, compile_rows
 from cdc.mysql.statement import TableName
 from cdc.mysql.table import Hint
 from cdc.mysql.tablemap import parse_table_map
-from cdc.mysql.writer import NULL, EventWriter
+from cdc.mysql.writer import NULL, Alone, EventWriter
 
 Write: TypeAlias = Callable[[str, str, str, str, Mapping[str, str] | None, int, int], None]
 
+_ID_SIZE: Final = 6
 _V1_HEAD: Final = 8
 _PLAIN: Final = {
     binlog.WRITE_ROWS_COMPRESSED_V1: binlog.WRITE_ROWS_V1,
@@ -31,10 +32,19 @@ _INSERTS: Final = (binlog.WRITE_ROWS_V1, binlog.WRITE_ROWS)
 _DELETES: Final = (binlog.DELETE_ROWS_V1, binlog.DELETE_ROWS)
 
 
+class Single(NamedTuple):
+    """What a row needs that is alone in its transaction; types: see `EventWriter.types`."""
+
+    code: RowCode
+    alone: Alone
+    types: Callable[[Mapping[str, str] | None], str]
+
+
 class FollowedTable:
     """A table as one table map describes it.
 
-    described: the table map's body. writer: of its own collection, None if it is only known for what its foreign keys
+    described: the table map's body; as an attribute without the table id. single: None if its rows must be read with
+    `add`. writer: of its own collection, None if it is only known for what its foreign keys
     do. cascades: collections that change, with no word in the binlog, when its rows are deleted or updated. changes:
     all collections that its rows change.
     Raises ProtocolError for a malformed table map, SetupError for a table without a primary key.
@@ -51,6 +61,8 @@ class FollowedTable:
         cascades: frozenset[str],
     ) -> None:
         self.changes = cascades if writer is None else cascades | {writer.collection.name}
+        self.described = described[_ID_SIZE:]
+        self.single: Single | None = None
         self._writer = writer
         self._cascades = [Reset(child, "foreign_key_cascade") for child in sorted(cascades)]
         self._rows = None
@@ -64,6 +76,8 @@ class FollowedTable:
                         f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
                     )
                 self._rows = compile_rows(table_map, hints)
+                if not cascades:
+                    self.single = Single(self._rows, writer.alone, writer.types)
 
     def add(self, kind: int, data: bytes, at: int, end: int, place: int) -> Sequence[Reset]:
         """Append the events of a rows event, whose body this is, to the transaction; place: its beginning in the file.

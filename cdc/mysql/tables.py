@@ -37,7 +37,7 @@ class Catalog:
 class Tables:
     """collections: those wanted, by (schema, table); transaction: where their events go.
 
-    stale: the catalog may say something else now.
+    current: those announced, by table id. stale: the catalog may say something else now.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Tables:
         }
         self._transaction = transaction
         self._announced: dict[bytes, FollowedTable | None] = {}  # by table map, without its table id
-        self._current: dict[bytes, FollowedTable | None] = {}  # by table id
+        self.current: dict[bytes, FollowedTable | None] = {}
         self.learn(catalog)
 
     def learn(self, catalog: Catalog) -> None:
@@ -74,7 +74,7 @@ class Tables:
 
     def forget(self) -> None:
         """Table ids begin anew."""
-        self._current.clear()
+        self.current.clear()
 
     def touched(self) -> list[str]:
         """The collections of which the open transaction has events."""
@@ -96,15 +96,15 @@ class Tables:
             if len(self._announced) >= _KEPT:
                 self._announced.clear()
             table = self._announced[described] = self._known(data, at, end)
-        if len(self._current) >= _KEPT:
-            self._current.clear()
-        self._current[data[at : at + _ID_SIZE]] = table
+        if len(self.current) >= _KEPT:
+            self.current.clear()
+        self.current[data[at : at + _ID_SIZE]] = table
         return frozenset() if table is None else table.changes
 
     def of(self, data: bytes, at: int) -> FollowedTable | None:
         """The table of a rows event; None if it is not followed."""
         try:
-            return self._current[data[at : at + _ID_SIZE]]
+            return self.current[data[at : at + _ID_SIZE]]
         except KeyError:
             raise ProtocolError("rows of a table that was not announced") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from cdc.mysql.statement import TableName
 from cdc.transaction import Collection, Transaction
@@ -37,6 +37,11 @@ class Origin:
             self._file = (file, json_name(file))
         self._transaction = f'"server_id":{server},"gtid":{quoted},"file":{self._file[1]}'
 
+    @property
+    def constant(self) -> str:
+        """What never changes of the block."""
+        return self._constant
+
     def source(self, table: str, transaction: Transaction) -> str:
         """The block up to the event's place in the file; table: its `db` and `table`."""
         thread = NULL if self.thread is None else self.thread
@@ -44,6 +49,15 @@ class Origin:
             f',"source":{{{self._constant},"ts_ms":{transaction.commit_ms},{table},{self._transaction}'
             f',"thread":{thread},"txId":"{transaction.id}","commit_lsn":{transaction.commit_lsn},"pos":'
         )
+
+
+class Alone(NamedTuple):
+    """What never changes of events that are all of their transaction: from the row to the commit's time, and from there
+    to the server's id."""
+
+    collection: str
+    source: str
+    table: str
 
 
 class EventWriter:
@@ -56,6 +70,9 @@ class EventWriter:
         self._origin = origin
         self._transaction = transaction
         self._table = f'"db":{json_name(name[0])},"table":{json_name(name[1])}'
+        self.alone = Alone(
+            collection.name, f',"source":{{{origin.constant},"ts_ms":', f',{self._table},"server_id":'
+        )
         self._part = 0
         self._source = ""
         self._when = self._numbering = ""
@@ -77,13 +94,17 @@ class EventWriter:
         transaction, collection = self._transaction, self.collection
         if self._part != transaction.part:
             self._enter()
-        types = self._types.get(id(kinds)) or self._type_text(kinds)
         total, order = transaction.total + 1, collection.order + 1
         event = (
-            f'{{"before":{before},"after":{after}{self._source}{place},"row":{number}}},"op":"{op}{self._when}{types[1]}'
+            f'{{"before":{before},"after":{after}{self._source}{place},"row":{number}}},"op":"{op}{self._when}{self.types(kinds)}'
             f'{self._numbering}{total},"data_collection_order":{order}}}}}'
         )
         transaction.add(collection, key.encode("latin-1"), event.encode("latin-1"))
+
+    def types(self, kinds: Mapping[str, str] | None) -> str:
+        """The `types` field behind another one; nothing where it is empty."""
+        types = self._types.get(id(kinds)) or self._type_text(kinds)
+        return types[1]
 
     def _enter(self) -> None:
         """Take part in the transaction, or go on with it after a part was taken."""

@@ -64,7 +64,9 @@ def test_packets_of_garbage(chunks: list[bytes], size: int) -> None:
     try:
         for at in range(0, len(whole), size):
             packets.add(whole[at : at + size])
-            found += [data[begin:end] for data, begin, end in packets.take()]
+            while (span := packets.take()) is not None:
+                data, begin, end = span
+                found.append(data[begin:end])
     except (ProtocolError, ServerError):
         pass
     good = []

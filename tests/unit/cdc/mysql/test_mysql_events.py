@@ -32,7 +32,7 @@ class Reading:
             binlog.HEARTBEAT: self._on_file,
             binlog.XID: self._on_xid,
         }
-        self.reader = EventReader(handlers, "bin.000001", offset, created)
+        self.reader = EventReader(handlers, "bin.000001", offset, created, lambda data, at, budget: at)
 
     def feed(self, *events: bytes) -> None:
         self.packets.add(b"".join(events))

@@ -141,19 +141,24 @@ class Authenticator:
 
 
 class _Jwks:
-    """The keys at a URL (RFC 7517), fetched when needed; the last good ones serve while it cannot be reached."""
+    """The keys at a URL (RFC 7517), fetched when needed; the last good ones serve while it cannot be reached.
+    A known key waits for nobody."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._keys: dict[str | None, Any] = {}
         self._fetched = self._tried = float("-inf")
         self._fetching = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def key(self, kid: object) -> Any:
         """The key of this id. Raises RequestError: unauthenticated, keys_unavailable."""
         name = kid if isinstance(kid, str) else None
-        await self._refresh(name)
+        if name not in self._keys:
+            await self._refresh(name)
+        elif self._is_old and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.create_task(self._refresh(name))
         if name in self._keys:
             return self._keys[name]
         if name is None and len(self._keys) == 1:
@@ -165,13 +170,20 @@ class _Jwks:
         raise _refused("the token is not valid")
 
     async def close(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
         if self._session is not None:
             await self._session.close()
+
+    @property
+    def _is_old(self) -> bool:
+        return asyncio.get_running_loop().time() - self._fetched > _REFRESH_SECONDS
 
     async def _refresh(self, name: str | None) -> None:
         async with self._fetching:
             now = asyncio.get_running_loop().time()
-            wanted = now - self._fetched > _REFRESH_SECONDS or (name is not None and name not in self._keys)
+            wanted = self._is_old or (name is not None and name not in self._keys)
             if not wanted or now - self._tried < (_REFETCH_SECONDS if self._keys else 1.0):
                 return
             self._tried = now

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from prometheus_client import CollectorRegistry
 
+from broadcaster import auth
 from broadcaster.access import Access
 from broadcaster.app import App
 from broadcaster.auth import Identity
@@ -234,6 +235,37 @@ async def test_keys_at_a_url_rotate() -> None:
                 )
             assert served["asked"] <= 6
     finally:
+        await runner.cleanup()
+
+
+async def test_known_keys_do_not_wait_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "_REFETCH_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "_FETCH_SECONDS", 60.0)
+    made = jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE["RS256"].public_key(), as_dict=True)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def keys(_: web.Request) -> web.Response:
+        if asked.is_set():
+            await answer.wait()
+        asked.set()
+        return web.json_response({"keys": [made | {"kid": "a"}]})
+
+    app = web.Application()
+    app.router.add_get("/keys", keys)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with (
+            site(auth={"jwks": f"http://127.0.0.1:{runner.addresses[0][1]}/keys"}) as here,
+            asyncio.timeout(20),
+        ):
+            for _ in range(3):
+                text = token(PRIVATE["RS256"], "RS256", {"kid": "a"})
+                assert await here.with_token(text) == (200, "")
+    finally:
+        answer.set()
         await runner.cleanup()
 
 
@@ -485,14 +517,21 @@ async def test_strangers_are_refused_before_their_conditions_are_read() -> None:
 async def test_a_client_that_goes_while_it_is_judged_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    identify = Access.identify
+    identify, grant = Access.identify, Access.grant
+    requests: list[web.Request] = []
 
-    async def slow(access: Access, request: web.Request) -> Identity | None:
-        assert request.transport is not None
-        request.transport.close()
+    async def identified(access: Access, request: web.Request) -> Identity | None:
+        requests.append(request)
         return await identify(access, request)
 
-    monkeypatch.setattr(Access, "identify", slow)
+    async def granted(access: Access, *given: Any) -> Any:
+        found = await grant(access, *given)
+        assert requests[-1].transport is not None
+        requests[-1].transport.close()
+        return found
+
+    monkeypatch.setattr(Access, "identify", identified)
+    monkeypatch.setattr(Access, "grant", granted)
     async with site() as here:
         with pytest.raises(aiohttp.ClientError):
             await here.with_token(token())
@@ -503,7 +542,11 @@ async def test_a_client_that_goes_while_it_is_judged_is_no_fault(
 
 async def test_the_rules_of_the_readme() -> None:
     """Its example; and the `query` of its table, which lets nobody ask for another team than theirs."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").partition("## Rules and tokens")[2]
+    readme = (
+        (Path(__file__).parents[3] / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("## Rules and tokens")[2]
+    )
     block = readme.partition("```yaml")[2].partition("```")[0]
     async with site(yaml.safe_load(block)["rules"]["read"]) as here:
         rows = [{"id": 1, "owner": "u1"}, {"id": 2, "owner": "u2"}]

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 
 from broadcaster.errors import RequestError
 from cdc.config import Auth
+from cdc.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ class Authenticator:
     def __init__(
         self, auth: Auth, origins: tuple[str, ...], *, clock: Callable[[], float] = time.time
     ) -> None:
+        """Raises ConfigError for a key that is none of the algorithm's."""
+        if auth.key is not None and not auth.algorithm.startswith("HS"):
+            _check_public(auth.key.reveal(), auth.algorithm)
         self._auth = auth
         self._origins = frozenset(origins) - {"*"}
         self._clock = clock
@@ -212,6 +216,15 @@ class _Jwks:
         if not found:
             raise ValueError("there is no public key to check signatures with")
         return found
+
+
+def _check_public(pem: str, algorithm: str) -> None:
+    try:
+        fits = hasattr(jwt.get_algorithm_by_name(algorithm).prepare_key(pem), "verify")
+    except (jwt.PyJWTError, ValueError, TypeError):
+        fits = False
+    if not fits:
+        raise ConfigError(f"auth.publicKey: is no public key in PEM for {algorithm} (auth.algorithm)")
 
 
 def _refused(why: str) -> RequestError:

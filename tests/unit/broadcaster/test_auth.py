@@ -28,6 +28,7 @@ from broadcaster.checks import Checks
 from broadcaster.client import Client
 from broadcaster.metrics import Metrics
 from cdc.config_parse import parse
+from cdc.errors import ConfigError
 from support.hub_world import World
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -160,6 +161,17 @@ async def test_public_keys(algorithm: str) -> None:
             if other != algorithm:
                 assert await here.with_token(token(theirs, other)) == (401, "unauthenticated")
         assert await here.with_token(_signed_with(pem(key))) == (401, "unauthenticated")
+
+
+async def test_a_key_that_is_none_is_told_at_the_start() -> None:
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private = PRIVATE["RS256"].private_bytes(serialization.Encoding.PEM, *form).decode()
+    for algorithm, key in (("RS256", private), ("RS256", pem(PRIVATE["ES256"])), ("ES256", "nonsense")):
+        with pytest.raises(ConfigError) as told:
+            async with site(auth={"algorithm": algorithm, "publicKey": key}):
+                pass
+        assert "auth.publicKey" in str(told.value)
+        assert "MII" not in str(told.value)
 
 
 def _signed_with(public: str) -> str:

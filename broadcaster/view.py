@@ -19,7 +19,9 @@ _Tree: TypeAlias = "dict[str, _Tree | None]"
 
 _document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_text: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
+_NULL: Final = msgspec.Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,10 @@ def _without_inner(raw: msgspec.Raw, tree: _Tree) -> msgspec.Raw:
                 part = _without_inner(item, tree)
                 kept.append(part if own is tree else _without_inner(part, own))
         return _raw(kept)
+    if (
+        kind == b'"' and tree and _text(raw).lstrip()[:1] in ("{", "[")
+    ):  # a document that MariaDB keeps as text
+        return _NULL
     return raw
 
 

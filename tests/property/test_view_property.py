@@ -47,6 +47,8 @@ def _without(value: Any, paths: list[list[str]]) -> Any:
             if [] not in own:
                 kept.append(_without(_without(item, paths), own))
         return kept
+    if isinstance(value, str) and paths and value.lstrip()[:1] in ("{", "["):
+        return None
     if not isinstance(value, dict):
         return value
     kept_fields = {}

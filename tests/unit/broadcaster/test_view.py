@@ -82,3 +82,8 @@ def test_no_path_reaches_what_is_hidden() -> None:
         assert view.hides(path), path
     for path in ("card", "cards.holder", "cards.0.holder", "log.at", "0.number", "6"):
         assert not view.hides(path), path
+
+
+def test_a_document_in_a_text_cannot_be_shown_in_part() -> None:
+    row = b'{"id":1,"a":" {\\"x\\":1e999}","b":"[5]","c":["{","-"]}'
+    assert doc(View(hidden=("a.x", "c.x")), row) == '{"id":1,"a":null,"b":"[5]","c":[null,"-"]}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from follower import Follower
 from history import Expected, Transaction, View
@@ -12,7 +12,7 @@ from tables import Key, Row, Table
 
 from broadcaster.client_frames import Diff
 from broadcaster.client_stream import LiveQuery
-from support.reference_order import ordered
+from support.reference_order import ordered, place
 
 LEAST_MARGIN = 8
 """So many rows are known beyond those that are shown, or all (broadcaster/README.md)."""
@@ -37,6 +37,7 @@ class WindowView(View):
 
     most: int = 0
     shown: list[Shown] = field(default_factory=lambda: [()])
+    _known: dict[tuple[Key, int], list[Any]] = field(default_factory=dict)
     _by_shown: dict[Shown, list[int]] = field(default_factory=lambda: {(): [0]})
 
     def places_of(self, state: dict[Key, int]) -> list[int]:
@@ -48,13 +49,19 @@ class WindowView(View):
         """Whether there have ever been more rows than a server must know."""
         return self.query.limit is not None and self.most > self.query.limit + LEAST_MARGIN
 
+    def _place(self, image: tuple[Key, int]) -> list[Any]:
+        if image not in self._known:
+            self._known[image] = place(
+                self.docs[image], self.query.sort or (), self.table.key, self.table.types
+            )
+        return self._known[image]
+
     def _apply(self, transaction: Transaction) -> list[Expected] | None:
         effects = View._apply(self, transaction)
         before = shown = self.shown[-1]
         if effects != []:
             self.most = max(self.most, len(self.state))
-            rows = first([self.docs[image] for image in self.state.items()], self.query, self.table)
-            shown = tuple((self.table.find(row), row["version"]) for row in rows)
+            shown = tuple(sorted(self.state.items(), key=self._place)[: self.query.limit])
         self.shown.append(shown)
         self._by_shown.setdefault(shown, []).append(len(self.shown) - 1)
         return [] if effects is not None and shown == before else effects

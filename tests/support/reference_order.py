@@ -1,11 +1,10 @@
-"""How rows are ordered, written for the eye: one value compared with another, field by field."""
+"""How rows are ordered, written for the eye: field by field, each value with its class before it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from functools import cmp_to_key
 from typing import Any
 
 from support.reference_evaluator import INSTANTS, _bytes, _instant, _kind, _number, _time, _uuid
@@ -20,18 +19,35 @@ def ordered(
     types: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """The rows, sorted by these fields (`-title` is descending), then by the primary key's."""
+    return sorted(rows, key=lambda row: place(row, sort, key, types))
 
-    def compare(one: dict[str, Any], other: dict[str, Any]) -> int:
-        for field in [*sort, *key]:
-            path = field.removeprefix("-")
-            kind = _kind(path, types or {})
-            mine, its = _value(_at(one, path), kind), _value(_at(other, path), kind)
-            if mine != its:
-                found = -1 if mine < its else 1
-                return -found if field.startswith("-") else found
-        return 0
 
-    return sorted(rows, key=cmp_to_key(compare))
+def place(
+    row: dict[str, Any], sort: Sequence[str], key: Sequence[str], types: Mapping[str, str] | None = None
+) -> list[Any]:
+    """What sorts as the rows do."""
+    values: list[Any] = []
+    for field in [*sort, *key]:
+        path = field.removeprefix("-")
+        value = _value(_at(row, path), _kind(path, types or {}))
+        values.append(Descending(value) if field.startswith("-") else value)
+    return values
+
+
+class Descending:
+    """A value that sorts the other way round."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descending) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __lt__(self, other: Descending) -> bool:
+        return bool(other._value < self._value)
 
 
 def _at(node: Any, path: str) -> Any:

@@ -93,7 +93,7 @@ def test_a_window_that_was_read_again_may_leave_transactions_out() -> None:
     gone = [change for change in left_out.changes if change.type == "delete"]
     come = [change for change in diff.changes if change.type == "insert"]
     frames[one : other + 1] = [Diff("q0", 0, diff.tx, gone + come)]
-    judge(history, frames, most=LIMIT + 9)
+    judge(history, frames, most=LIMIT + 7)
     with pytest.raises(BrokenPromiseError, match="first there should have been"):
         judge(history, frames)
 

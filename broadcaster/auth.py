@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 TICKET_SECONDS: Final = 30
 _MOST_TICKETS: Final = 10_000
+_MOST_TICKETS_EACH: Final = 100
+"""Of one token, so that nobody takes the others' room."""
 _MOST_TOKEN: Final = 16_384
 _FETCH_SECONDS: Final = 5.0
 _KEYS_BYTES: Final = 1 << 20
@@ -92,7 +94,8 @@ class Authenticator:
         """A word that stands for the identity once, within `TICKET_SECONDS`."""
         now = self._clock()
         self._tickets = {text: kept for text, kept in self._tickets.items() if kept[0] > now}
-        if len(self._tickets) >= _MOST_TICKETS:
+        own = sum(other.claims == identity.claims for _, other in self._tickets.values())
+        if len(self._tickets) >= _MOST_TICKETS or own >= _MOST_TICKETS_EACH:
             raise RequestError("overloaded", "too many tickets are waiting to be used")
         text = secrets.token_urlsafe(32)
         self._tickets[text] = now + TICKET_SECONDS, identity

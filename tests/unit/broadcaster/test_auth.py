@@ -321,6 +321,17 @@ async def test_tickets_are_good_once() -> None:
             assert await here.status(params={"ticket": ticket}) == (401, "unauthenticated")
 
 
+async def test_one_client_does_not_take_the_tickets_of_others() -> None:
+    async with site() as here:
+        url = f"{here.url}{BASE}/ticket"
+        mine, theirs = ({"Authorization": f"Bearer {token(sub=name)}"} for name in ("u1", "u2"))
+        given = []
+        for headers in (*[mine] * 101, theirs):
+            async with here.session.post(url, headers=headers) as response:
+                given.append(response.status)
+        assert given == [200] * 100 + [503, 200]
+
+
 async def test_a_token_in_the_url_only_where_that_is_allowed() -> None:
     async with site() as here:
         assert await here.status(params={"token": token()}) == (401, "unauthenticated")

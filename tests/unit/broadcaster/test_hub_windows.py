@@ -1,4 +1,5 @@
 import asyncio
+from random import Random
 
 import pytest
 
@@ -18,12 +19,14 @@ def row(id_, at, done=False, **more):
     return {"id": id_, "at": at, "done": done, **more}
 
 
-def shown(client, id_="q"):
+def shown(client):
+    return shown_by(client.frames)
+
+
+def shown_by(frames):
     """What a client shows that applies every frame to a list."""
     docs, loading = [], []
-    for kind, data, _ in client.frames:
-        if data.get("id") != id_:
-            continue
+    for kind, data, _ in frames:
         if kind == "initial":
             loading += data["docs"]
         elif kind == "ready":
@@ -285,3 +288,52 @@ async def test_a_log_that_starts_over():
         await client.until(2, "ready")
         assert client.events == ["initial", "ready", "reset", "initial", "ready"]
         assert shown(client) == first(world)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_after_every_frame_the_first_rows_of_its_transaction_are_shown(seed):
+    """Whatever is committed, also while the window is read: large deletes, so that it often has to be."""
+    random = Random(seed)
+    limit = random.choice((1, 3, 10))
+    order = Order((SortField("at", True),), limit)
+    async with World() as world:
+        history = {}
+
+        async def transaction():
+            changes, rows = [], dict(world.reader.rows)
+            many = random.random() < 0.2 and len(rows) > 20
+            for id_ in random.sample(sorted(rows), len(rows) - 12 if many else min(len(rows), 1)):
+                old = rows.pop(id_)
+                if many or random.random() < 0.3:
+                    changes.append(("d", old, None))
+                else:
+                    rows[id_] = row(id_, random.randrange(9), random.random() < 0.2)
+                    changes.append(("u", old, rows[id_]))
+            for _ in range(random.choice((0, 1, 12))):
+                id_ = max(rows, default=0) + 1
+                rows[id_] = row(id_, random.randrange(9))
+                changes.append(("c", None, rows[id_]))
+            tx = await world.commit(*changes)
+            history[str(tx)] = first(world, limit)
+
+        async def meanwhile():
+            for _ in range(random.randrange(3)):
+                await transaction()
+
+        await filled(world, 30)
+        world.reader.before_answer = meanwhile
+        client = world.connect(order=order, q=OPEN)
+        await client.until(1, "ready")
+        for _ in range(60):
+            await transaction()
+            if random.random() < 0.5:
+                await asyncio.sleep(0)
+        world.reader.before_answer = None
+        await caught_up(world)
+        assert shown(client) == first(world, limit)
+        assert world.metrics.refills._value.get() > 0
+        frames = client.frames
+        for place, (kind, data, _) in enumerate(frames):
+            if kind == "diff":
+                assert shown_by(frames[: place + 1]) == history[data["tx"]]
+        assert set(client.events) == {"initial", "ready", "diff"}

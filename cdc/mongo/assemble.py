@@ -40,7 +40,8 @@ class Assembler:
         self._names: dict[str, str] = {}
         self._epoch = after.epoch
         self._sharded = sharded
-        self._told = self._seen = after
+        self._told_order = self._seen_order = after.order
+        self._seen_at: Position | str = after  # or its token: a position is made where one is wanted
         self._told_ms = 0
         self._records: list[Record] = []
         self._size = 0
@@ -76,8 +77,7 @@ class Assembler:
             self._seal()
         self._pass(change)
         if change.resets:
-            self._sealed.append((Batch([], self._seen, change.ts_ms, change.resets), 0))
-            self._told = self._seen
+            self._sealed.append((Batch([], self._tell(), change.ts_ms, change.resets), 0))
         elif self._size >= BATCH_BYTES:
             self._seal()
 
@@ -88,16 +88,15 @@ class Assembler:
             if self._sharded and order <= self._transaction[0]:
                 return
             self._end(now_ms)
-        if order > self._seen.order:
-            self._seen = Position(self._epoch, order, {"token": token})
+        if order > self._seen_order:
+            self._seen_order, self._seen_at = order, token
         if (
             not self._records
-            and self._seen.order > self._told.order
+            and self._seen_order > self._told_order
             and now_ms - self._told_ms >= PROGRESS_MS
         ):
             self._told_ms = now_ms
-            self._told = self._seen
-            self._sealed.append((Batch([], self._seen, now_ms), 0))
+            self._sealed.append((Batch([], self._tell(), now_ms), 0))
 
     def take(self) -> Batch | None:
         """The next batch; None if nothing is complete."""
@@ -165,16 +164,22 @@ class Assembler:
         self.pending += size
 
     def _pass(self, change: Change) -> None:
-        self._seen = Position(self._epoch, change.order, {"token": change.token})
+        self._seen_order, self._seen_at = change.order, change.token
         self._ts_ms = change.ts_ms
 
     def _seal(self) -> None:
         """What is complete becomes a batch."""
         if not self._records:
             return
-        self._sealed.append((Batch(self._records, self._seen, self._ts_ms), self._size))
-        self._told = self._seen
+        self._sealed.append((Batch(self._records, self._tell(), self._ts_ms), self._size))
         self._records, self._size = [], 0
+
+    def _tell(self) -> Position:
+        """The position that was seen, which now goes out."""
+        if isinstance(self._seen_at, str):
+            self._seen_at = Position(self._epoch, self._seen_order, {"token": self._seen_at})
+        self._told_order = self._seen_order
+        return self._seen_at
 
     def _put(self, batch: Batch) -> None:
         size = sum(len(value or b"") for _, _, value in batch.records)

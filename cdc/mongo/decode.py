@@ -27,6 +27,11 @@ _NULL: Final = "\x0a"
 _BEGIN: Final = Struct("<I5sI7sI")
 _OPERATION: Final = Struct("<17sI")
 _TIMES: Final = Struct("<14sQ10sq")
+_END: Final = "\0"
+_USUAL: Final = [
+    (name, f"{DOCUMENT}{name}{_END}", len(name) + 2)
+    for name in ("fullDocument", "ns", "documentKey", "updateDescription", "fullDocumentBeforeChange")
+]
 _uint32: Final = Struct("<I").unpack_from
 _uint64: Final = Struct("<Q").unpack_from
 _int64: Final = Struct("<q").unpack_from
@@ -205,8 +210,21 @@ def _head(raw: bytes, text: str, at: int) -> Head | None:
     literal, order, wall, ts_ms = _TIMES.unpack_from(raw, end)
     if literal != b"\0\x11clusterTime\0" or wall != b"\x09wallTime\0":
         return None
-    found = fields_until(raw, text, end + _TIMES.size, at + size - 1)
+    begin_rest, end_rest = end + _TIMES.size, at + size - 1
+    found = _documents(raw, text, begin_rest, end_rest) or fields_until(raw, text, begin_rest, end_rest)
     return None if "splitEvent" in found else (token, text[begin:end], order, ts_ms, found)
+
+
+def _documents(raw: bytes, text: str, at: int, end: int) -> Fields | None:
+    """The fields from `at` on where they are those of nearly all inserts and updates, in their order."""
+    found: Fields = {}
+    startswith = text.startswith
+    for name, literal, size in _USUAL:
+        if startswith(literal, at):
+            at += size
+            found[name] = DOCUMENT, at
+            at += _uint32(raw, at)[0]
+    return found if at == end and text[end] == _END else None
 
 
 def _any_head(raw: bytes, text: str, found: Fields) -> Head:

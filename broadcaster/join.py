@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_right
 
 from broadcaster.errors import RequestError
 from broadcaster.evaluation import Evaluation
@@ -97,7 +98,7 @@ class Join:
             return overlay
         ranges = past.unseen(snapshot.shows)
         if ranges:
-            unseen = {last for _, last in ranges}
+            firsts = [first for first, _ in ranges]
             alone = feed.twin(query)
             evaluation = Evaluation()
             evaluation.add(alone)
@@ -108,7 +109,9 @@ class Join:
                     while place < start:
                         for chunk in await reader.read():
                             for done in evaluation.run(chunk):
-                                if done.last in unseen:
+                                # Of one collection alone a transaction may begin later, and end earlier.
+                                at = bisect_right(firsts, done.first) - 1
+                                if at >= 0 and done.last <= ranges[at][1]:
                                     for _, outcome in done.outcomes:
                                         overlay.add(outcome)
                             place = chunk.end

@@ -205,11 +205,12 @@ class _Pass:
         await asyncio.sleep(0)
 
     def _send(self, done: Done) -> None:
-        """A transaction to all who miss it."""
+        """A transaction to all who miss it: whose place lies before its first entry. Its last one tells nothing, for
+        which that is depends on whose collections are read: to a client that was alone it may have been an earlier."""
         touched: dict[_Replay, None] = {}
         for query, outcome in done.outcomes:
             for replay in self._by_query.get(query.key, ()):
-                if replay.place < done.last <= replay.end:
+                if replay.place < done.first and done.last <= replay.end:
                     replay.send(query, outcome)
                     touched[replay] = None
         for replay in touched:

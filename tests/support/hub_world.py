@@ -148,13 +148,22 @@ class World:
         await self.log.close()
 
     async def commit(
-        self, *changes: tuple[Any, ...], resets: tuple[Reset, ...] = (), seen: bool = True
+        self,
+        *changes: tuple[Any, ...],
+        resets: tuple[Reset, ...] = (),
+        seen: bool = True,
+        beside: tuple[Row, ...] = (),
     ) -> int:
-        """One transaction into the log (and into the reader's table, if `seen`): changes are (op, before, after)."""
+        """One transaction into the log (and into the reader's table, if `seen`): changes are (op, before, after);
+        beside: rows that it puts into `others` after them."""
         self._tx += 1
         records = [
             event(op, self._tx, place + 1, before=before, after=after)
             for place, (op, before, after) in enumerate(changes)
+        ]
+        records += [
+            event("c", self._tx, place, after=row, collection="others")
+            for place, row in enumerate(beside, len(records) + 1)
         ]
         for op, before, after in changes if seen else ():
             if op == "t":
@@ -173,12 +182,13 @@ class World:
         cursor: str | None = None,
         view: View = WHOLE,
         order: Order | None = None,
+        collection: str = "todos",
         **wheres: object,
     ) -> Client:
         """A connection with one subscription for each keyword: id=where."""
         client = Client(self)
         for id_, where in wheres.items():
-            query = self.feed.intern("todos", parse_where(where), view, order)
+            query = self.feed.intern(collection, parse_where(where), view, order)
             client.connection.subscriptions[id_] = Subscription(
                 id_, query, client.connection, skip_initial=False, limits=self.limits
             )

@@ -200,6 +200,39 @@ async def test_clients_that_come_back_together_share_one_reading():
             assert of.count("own") == (0 if number in (0, 20) else 1)
 
 
+async def test_a_transaction_of_several_collections_is_replayed_once():
+    """Read for `todos` alone it ends earlier than read for all, and so does the cursor that is sent with it."""
+    async with World() as world:
+        first, other = world.connect(q=OPEN), world.connect(collection="others", q={})
+        for client in (first, other):
+            await client.until(1, "ready")
+            client.close()
+        await world.commit(("c", None, row(1)), beside=({"id": 7},))
+        await world.commit(("c", None, row(2)))
+        alone = world.connect(first.cursor, q=OPEN)
+        await alone.until(1, "ready")
+        alone.close()
+        assert alone.events == ["diff", "diff", "ready"]
+        beside = world.connect(other.cursor, collection="others", q={})
+        again = world.connect(alone.frames[0][2], q=OPEN)
+        for client in (beside, again):
+            await client.until(1, "ready")
+        assert beside.events == ["diff", "ready"]
+        assert again.events == ["diff", "ready"]
+        assert again.frames[0][1]["changes"][0]["find"] == {"id": 2}
+
+
+async def test_a_transaction_of_several_collections_that_the_log_shows_before_the_read_does():
+    async with World() as world:
+        await world.commit(("c", None, row(1)))
+        hidden = await world.commit(("c", None, row(2)), seen=False, beside=({"id": 7},))
+        await world.feed.reach(world.feed.epoch, 3)
+        world.reader.hidden = {str(hidden)}
+        client = world.connect(q=OPEN)
+        await client.until(1, "ready")
+        assert sorted(client.rows()) == ['{"id": 1}', '{"id": 2}']
+
+
 async def test_a_slow_reader_leaves_the_others_reading():
     async with World() as world:
         first = world.connect(q=OPEN)

@@ -30,6 +30,7 @@ from pymongo.collection import Collection
 
 from cdc.log.embedded import EmbeddedLog
 from servers.mongo import Mongod, temporary_mongod
+from support.draining import drain
 from support.tailer_process import TailerProcess
 
 SETTINGS = ("--oplogSize", "4000", "--syncdelay", "30")
@@ -71,28 +72,6 @@ async def begin(folder: Path, config: str) -> None:
                 raise SystemExit(tailer.output())
             await asyncio.sleep(0.02)
         tailer.stop()
-    finally:
-        tailer.kill()
-        await log.close()
-
-
-async def drain(folder: Path, config: str, count: int) -> tuple[float, float, int]:
-    """(events/s, CPU s per million, peak RSS in MB), from the first event in the log to the last."""
-    log = EmbeddedLog(folder / "log", "db")
-    tailer = TailerProcess.start(folder, config)
-    try:
-        begun = used = 0.0
-        newest = first = 0
-        while newest < count:
-            await asyncio.sleep(0.02)  # looking costs CPU that the tailer wants
-            if tailer.process.poll() is not None:
-                raise SystemExit(tailer.output())
-            state = await log.state()
-            newest = state.newest if state is not None else 0
-            if newest and not begun:
-                begun, used, first = time.perf_counter(), tailer.cpu_seconds(), newest
-        seconds, used = time.perf_counter() - begun, tailer.cpu_seconds() - used
-        return (newest - first) / seconds, used / (newest - first) * 1e6, tailer.peak_memory_mb()
     finally:
         tailer.kill()
         await log.close()

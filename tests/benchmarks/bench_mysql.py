@@ -26,7 +26,7 @@ from cdc.event import Position
 from cdc.log.embedded import EmbeddedLog
 from cdc.mysql.place import End, end_of_binlog, identify
 from cdc.mysql.position import order_of
-from support.tailer_process import TailerProcess
+from support.draining import drain
 
 SETTINGS = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -82,31 +82,15 @@ def raw_rate(connection: pymysql.Connection[Any], begin: End, count: int) -> flo
     return count / (time.perf_counter() - began)
 
 
-async def drain(server: EmbeddedMysql, begin: Position, count: int) -> tuple[float, float, int]:
-    """(rows/s, CPU s per million, peak RSS in MB), from the first row in the log to the last. The log says that it was
-    left at `begin`."""
+async def drain_from(server: EmbeddedMysql, begin: Position, count: int) -> tuple[float, float, int]:
+    """As `drain`, of a log that says that it was left at `begin`."""
     with tempfile.TemporaryDirectory() as folder:
         log = EmbeddedLog(Path(folder) / "log", "db")
         writer = await log.writer()
         await writer.start_over(begin)
         await writer.close()
-        tailer = TailerProcess.start(Path(folder), CONFIG.format(conn=server.url_for("bench")))
-        try:
-            begun = used = 0.0
-            newest = first = 0
-            while newest < count:
-                await asyncio.sleep(0.02)  # looking costs CPU that the tailer wants
-                if tailer.process.poll() is not None:
-                    raise SystemExit(tailer.output())
-                state = await log.state()
-                newest = state.newest if state is not None else 0
-                if newest and not begun:
-                    begun, used, first = time.perf_counter(), tailer.cpu_seconds(), newest
-            seconds, used = time.perf_counter() - begun, tailer.cpu_seconds() - used
-            return (newest - first) / seconds, used / (newest - first) * 1e6, tailer.peak_memory_mb()
-        finally:
-            tailer.kill()
-            await log.close()
+        await log.close()
+        return await drain(Path(folder), CONFIG.format(conn=server.url_for("bench")), count)
 
 
 def measure(server: EmbeddedMysql, rows: int, per: int, runs: int) -> None:
@@ -121,7 +105,7 @@ def measure(server: EmbeddedMysql, rows: int, per: int, runs: int) -> None:
     position = Position(identity.epoch, order_of(begin.file, begin.offset), state)
     results, best = [], []
     for _ in range(runs):
-        results.append(asyncio.run(drain(server, position, 2 * rows)))
+        results.append(asyncio.run(drain_from(server, position, 2 * rows)))
         with server.connect() as connection:
             best.append(raw_rate(connection, begin, 2 * rows))
     rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))

@@ -21,8 +21,8 @@ import psycopg
 
 from broadcaster.demo.installs import installations
 from broadcaster.demo.postgres import EmbeddedPostgres
-from cdc.log.embedded import EmbeddedLog
-from support.tailer_process import TailerProcess, configuration
+from support.draining import drain
+from support.tailer_process import configuration
 
 SETTINGS = {
     "fsync": "off",
@@ -48,28 +48,6 @@ def prepare(conn: psycopg.Connection, rows: int, per: int) -> None:
     for statement in (INSERT, UPDATE):
         for first in range(1, rows + 1, per):
             conn.execute(statement.format(first=first, last=min(rows, first + per - 1)).encode())
-
-
-async def drain(folder: Path, config: str, count: int) -> tuple[float, float, int]:
-    """(rows/s, CPU s per million, peak RSS in MB), from the first row in the log to the last."""
-    log = EmbeddedLog(folder / "log", "db")
-    tailer = TailerProcess.start(folder, config)
-    try:
-        begun = used = 0.0
-        newest = first = 0
-        while newest < count:
-            await asyncio.sleep(0.02)  # looking costs CPU that the tailer wants
-            if tailer.process.poll() is not None:
-                raise SystemExit(tailer.output())
-            state = await log.state()
-            newest = state.newest if state is not None else 0
-            if newest and not begun:
-                begun, used, first = time.perf_counter(), tailer.cpu_seconds(), newest
-        seconds, used = time.perf_counter() - begun, tailer.cpu_seconds() - used
-        return (newest - first) / seconds, used / (newest - first) * 1e6, tailer.peak_memory_mb()
-    finally:
-        tailer.kill()
-        await log.close()
 
 
 def best_rate(program: Path, url: str, slot: str, until: str, count: int) -> float:

@@ -1,3 +1,3 @@
 """Fixtures for every test. `tests/` is on the import path: `from servers.postgres import connect`."""
 
-pytest_plugins = ["servers.mongo", "servers.mysql", "servers.postgres"]
+pytest_plugins = ["servers.kafka", "servers.mongo", "servers.mysql", "servers.postgres"]

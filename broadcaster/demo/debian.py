@@ -6,7 +6,6 @@ the signatures with Debian's own keys, which must be there.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from broadcaster.demo.cache import made_once
 from cdc.errors import LivetailError
 
 MIRROR: Final = "http://deb.debian.org/debian"
@@ -59,32 +59,19 @@ class Packages:
     alone: tuple[str, ...] = ()
 
 
-def cache() -> Path:
-    """Where unpacked programs stay: `livetail/servers` in the user's cache folder."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "livetail" / "servers"
-
-
 def unpacked(name: str, packages: Packages) -> Path:
     """The folder that holds the packages' files (`usr/sbin/…`), downloaded if this is the first call ever; whatever
     interrupts that, the next call mends it. Blocks, for seconds. Raises NotFromDebian.
     """
-    root = cache() / name
-    if root.exists():
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with (root.parent / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into one another's files
-        if not root.exists():
-            apt = root.with_name(f"{name}.apt")
-            partial = root.with_name(f"{name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            for package in _downloaded(packages, apt):
-                _run(["dpkg", "-x", package, partial], partial.parent)
-            _wrap(partial)
-            partial.rename(root)
-            shutil.rmtree(apt)
-    return root
+
+    def unpack(folder: Path) -> None:
+        apt = folder.with_suffix(".apt")
+        for package in _downloaded(packages, apt):
+            _run(["dpkg", "-x", package, folder], folder)
+        _wrap(folder)
+        shutil.rmtree(apt)
+
+    return made_once(name, unpack)
 
 
 def missing() -> str | None:

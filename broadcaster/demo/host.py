@@ -7,7 +7,7 @@ import pwd
 import secrets
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,18 @@ PORT_ATTEMPTS: Final = 100
 
 # Becomes the server, after leaving behind a watchdog that waits on the pipe from our parent: a line means that all is
 # well, its end that the parent died. Unlike PR_SET_PDEATHSIG it is portable and does not fire when a mere thread ends.
-LAUNCH: Final = """
+_LAUNCH: Final = """
 exec 3<&0 </dev/null
-( ( read -r _ <&3 || kill -QUIT $$ ) >/dev/null 2>&1 & )
+( ( read -r _ <&3 || kill -"$0" $$ ) >/dev/null 2>&1 & )
 exec 3<&-
 exec "$@"
 """
+
+
+def guarded(program: Sequence[str | Path], signal: str = "QUIT") -> list[str | Path]:
+    """The command that runs a server and, should we die before writing a line to its standard input, ends it by
+    `signal`."""
+    return ["/bin/sh", "-c", _LAUNCH, signal, *program]
 
 
 def unprivileged() -> dict[str, Any]:

@@ -259,7 +259,7 @@ class EmbeddedMysql:
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             process = self._process = subprocess.Popen(
-                ["/bin/sh", "-c", host.LAUNCH, "sh", *program],
+                host.guarded(program),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -21,13 +21,13 @@ class Proxy:
             connect to proxy.port
 
     `cut` resets what is open, `refuse` also refuses what is new, `stall` keeps all sockets open and forwards nothing,
-    `resume` ends both. address: where it listens, kept while it refuses.
+    `resume` ends both. port: to listen on, 0 for any; address: where it listens, kept while it refuses.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], port: int = 0) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
-        self._address: tuple[str, int] = (HOST, 0)
+        self._address: tuple[str, int] = (HOST, port)
         self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._flowing = asyncio.Event()
         self._flowing.set()

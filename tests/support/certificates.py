@@ -44,9 +44,7 @@ class Authority:
         )
         pair = Pair(self._folder / f"{name}-cert.pem", self._folder / f"{name}-key.pem")
         pair.cert.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
-        pair.key.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        )
+        pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return pair
 
 

@@ -23,10 +23,10 @@ def made_once(name: str, fill: Callable[[Path], None]) -> Path:
     if root.exists():
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    with root.with_name(f"{name}.lock").open("w") as lock:
+    with root.with_name(f"{root.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would write into one another's files
         if not root.exists():
-            partial = root.with_name(f"{name}.partial")
+            partial = root.with_name(f"{root.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             fill(partial)

@@ -10,7 +10,8 @@ from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
 from servers import kafka as fixture
-from servers.kafka import USERS, KafkaServers
+from servers.kafka import KafkaServers
+from servers.kafka_cluster import USERS
 from servers.kafka_jars import KafkaNotFound
 from servers.proxy import Proxy
 

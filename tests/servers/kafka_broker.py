@@ -47,7 +47,7 @@ def free_ports(nodes: int) -> list[Ports]:
 def java(jars: KafkaJars, main: str, *arguments: str | Path) -> list[str | Path]:
     """The command that runs a class of Kafka's."""
     logging = f"-Dlog4j2.configurationFile={_LOGGING}"
-    return [jars.java, *_JVM, logging, "-cp", f"{jars.folder}/*", main, *arguments]
+    return [jars.java, *_JVM, *jars.options, logging, "-cp", f"{jars.folder}/*", main, *arguments]
 
 
 class Broker:
@@ -123,7 +123,7 @@ class Broker:
         self.wait()
 
     def stop(self) -> None:
-        """In order (SIGTERM), if it runs."""
+        """In order (SIGTERM), if it runs. It asks the other nodes, so the last of three cannot."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -24,26 +24,29 @@ class KafkaNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KafkaJars:
-    """java: the program; folder: holds all jars."""
+    """java: the program; java_version: like `17.0.15`; folder: holds all jars; options: for the JVM."""
 
     java: Path
+    java_version: str
     folder: Path
+    options: tuple[str, ...] = ()
 
 
 def kafka_jars() -> KafkaJars:
     """The server; the first call ever downloads it (44 MB). Blocks. Raises KafkaNotFound."""
-    return KafkaJars(_java(), made_once(f"kafka-{VERSION}", _fetch))
+    return KafkaJars(*_java(), made_once(f"kafka-{VERSION}", _fetch))
 
 
-def _java() -> Path:
+def _java() -> tuple[Path, str]:
+    """The program and its version."""
     found = shutil.which("java")
     if found is None:
         raise KafkaNotFound("no java on PATH (Debian: default-jre-headless)")
     told = _run([found, "-version"])
-    match = re.search(r'version "(\d+)', told)
-    if match is None or int(match[1]) < _OLDEST_JAVA:
+    match = re.search(r'version "((\d+)[^"]*)', told)
+    if match is None or int(match[2]) < _OLDEST_JAVA:
         raise KafkaNotFound(f"{found} is not Java {_OLDEST_JAVA} or later: {told.splitlines()[0]}")
-    return Path(found)
+    return Path(found), match[1]
 
 
 def _fetch(folder: Path) -> None:

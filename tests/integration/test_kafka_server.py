@@ -13,6 +13,7 @@ from servers import kafka as fixture
 from servers.kafka import KafkaServers
 from servers.kafka_cluster import USERS
 from servers.kafka_jars import KafkaNotFound
+from servers.noida import noida
 from servers.proxy import Proxy
 
 
@@ -39,11 +40,11 @@ async def producer(kafka, listener="PLAINTEXT", **options):
         await client.stop()
 
 
-async def values(kafka, name, isolation="read_committed"):
-    """All values of a topic of one partition."""
+async def values(kafka, name):
+    """All committed values of a topic of one partition."""
     partition = TopicPartition(name, 0)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.bootstrap(), isolation_level=isolation, auto_offset_reset="earliest"
+        bootstrap_servers=kafka.bootstrap(), isolation_level="read_committed", auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
@@ -76,7 +77,6 @@ async def test_an_aborted_transaction_is_hidden(kafka):
         async with client.transaction():
             await client.send_and_wait(name, b"committed")
         assert await values(kafka, name) == [b"committed"]
-        assert await values(kafka, name, "read_uncommitted") == [b"aborted", b"committed"]
 
 
 async def test_a_client_that_comes_through_a_proxy_stays_there(kafka):
@@ -140,12 +140,38 @@ async def test_two_of_three_brokers_go_on(kafka3):
         assert await values(kafka3, name) == [b"of three", b"of two"]
 
 
-def test_what_it_lacks_is_told(monkeypatch):
+@pytest.fixture
+def without_maven(monkeypatch):
     def lacking():
         raise KafkaNotFound("no mvn")
 
     monkeypatch.setattr(fixture, "kafka_jars", lacking)
+
+
+@pytest.mark.usefixtures("without_maven")
+def test_without_the_jars_tests_are_skipped_and_told(monkeypatch):
+    monkeypatch.setattr(fixture, "noida", lambda: None)
     could_not_run = {}
-    with ExitStack() as stack, pytest.raises(pytest.skip.Exception, match="Apache Kafka: no mvn"):
+    with ExitStack() as stack, pytest.raises(pytest.skip.Exception, match=r"Apache Kafka 4\.3\.1: no mvn"):
         KafkaServers(stack, could_not_run).get(1)
     assert could_not_run == {"Apache Kafka 4.3.1": "no mvn"}
+
+
+@pytest.mark.usefixtures("without_maven")
+async def test_without_the_jars_another_broker_does_what_it_can():
+    if noida() is None:
+        pytest.skip("noida-db is not installed")
+    could_not_run = {}
+    with ExitStack() as stack:
+        servers = KafkaServers(stack, could_not_run)
+        kafka = servers.get(1)
+        async with topic(kafka) as name, producer(kafka) as client:
+            await client.send_and_wait(name, b"here")
+            assert await values(kafka, name) == [b"here"]
+        with pytest.raises(pytest.skip.Exception, match="no SASL_SSL, and Apache Kafka is not there: no mvn"):
+            kafka.bootstrap("SASL_SSL")
+        with pytest.raises(pytest.skip.Exception, match="no `brokers`"):
+            kafka.brokers[0].kill()
+        with pytest.raises(pytest.skip.Exception, match="no mvn"):
+            servers.get(3)
+    assert could_not_run == {"Apache Kafka 4.3.1": "no mvn; noida-db stands in where it can"}

@@ -1,5 +1,5 @@
 """Apache Kafka as a fixture: real brokers, each started at its first use, shared by the whole run, stopped at its end.
-Their program is fetched once (see `kafka_jars`).
+Their program is fetched once (see `kafka_jars`); where that cannot be, `noida` stands in for `kafka` where it can.
 
 Use from a test: `kafka` (one broker), `kafka3` (three; ask for it only where one will not do), `throwaway_kafka` (a
 cluster of one's own to kill or misconfigure). Topics are the test's own: they are not removed, so name them freshly.
@@ -24,6 +24,9 @@ import pytest
 
 from servers.kafka_cluster import Kafka, format_folder, quickened, temporary_kafka
 from servers.kafka_jars import VERSION, KafkaJars, KafkaNotFound, kafka_jars
+from servers.noida import Noida, noida, temporary_noida
+
+_TITLE = f"Apache Kafka {VERSION}"
 
 _could_not_run = pytest.StashKey[dict[str, str]]()
 
@@ -35,25 +38,34 @@ class KafkaServers:
         self._stack = stack
         self._could_not_run = could_not_run
         self._prepared: tuple[KafkaJars, Path] | KafkaNotFound | None = None
-        self._running: dict[int, Kafka] = {}
+        self._running: dict[int, Kafka | Noida] = {}
 
-    def get(self, size: int) -> Kafka:
+    def get(self, size: int) -> Kafka | Noida:
         """The shared cluster of so many brokers, started at the first call."""
         if size not in self._running:
-            self._running[size] = self._stack.enter_context(self.temporary(size, {}))
+            found, program = self._found(), noida()
+            if isinstance(found, KafkaNotFound) and program is not None and size == 1:
+                self._could_not_run[_TITLE] = f"{found}; noida-db stands in where it can"
+                self._running[size] = self._stack.enter_context(temporary_noida(program, str(found)))
+            else:
+                self._running[size] = self._stack.enter_context(self.temporary(size, {}))
         return self._running[size]
 
     def temporary(self, size: int, settings: Mapping[str, str]) -> AbstractContextManager[Kafka]:
         """See `temporary_kafka`. Skips the test, and has the summary say so, where Kafka cannot be had."""
+        found = self._found()
+        if isinstance(found, KafkaNotFound):
+            self._could_not_run.setdefault(_TITLE, str(found))
+            pytest.skip(f"{_TITLE}: {found}")
+        return temporary_kafka(*found, size, settings)
+
+    def _found(self) -> tuple[KafkaJars, Path] | KafkaNotFound:
         if self._prepared is None:
             try:
                 self._prepared = self._prepare()
             except KafkaNotFound as error:
                 self._prepared = error
-        if isinstance(self._prepared, KafkaNotFound):
-            self._could_not_run[f"Apache Kafka {VERSION}"] = str(self._prepared)
-            pytest.skip(f"Apache Kafka: {self._prepared}")
-        return temporary_kafka(*self._prepared, size, settings)
+        return self._prepared
 
     def _prepare(self) -> tuple[KafkaJars, Path]:
         """The program, and a formatted folder to begin with."""
@@ -72,20 +84,20 @@ def kafka_servers(pytestconfig: pytest.Config) -> Iterator[KafkaServers]:
 
 
 @pytest.fixture(scope="session")
-def shared_kafka(kafka_servers: KafkaServers) -> Kafka:
+def shared_kafka(kafka_servers: KafkaServers) -> Kafka | Noida:
     """See `kafka`."""
     return kafka_servers.get(1)
 
 
 @pytest.fixture
-def kafka(shared_kafka: Kafka) -> Kafka:
-    """The shared single broker, running."""
+def kafka(shared_kafka: Kafka | Noida) -> Kafka | Noida:
+    """The shared single broker, running; noida-db where Apache's cannot be had but this can."""
     shared_kafka.start()
     return shared_kafka
 
 
 @pytest.fixture
-def kafka3(kafka_servers: KafkaServers) -> Kafka:
+def kafka3(kafka_servers: KafkaServers) -> Kafka | Noida:
     """The shared three brokers, running."""
     shared = kafka_servers.get(3)
     shared.start()

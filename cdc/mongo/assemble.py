@@ -15,6 +15,7 @@ import msgspec
 from cdc.event import Batch, Position, Record
 from cdc.mongo.convert import utf8, wire_text
 from cdc.mongo.decode import Change, RowChange, token_order
+from cdc.mongo.single import Singles
 
 BATCH_BYTES: Final = 1 << 20
 PROGRESS_MS: Final = 100
@@ -28,7 +29,7 @@ class Assembler:
 
     sharded: events of one transaction come from several shards, so that a silent stream says nothing of its end;
     progress beyond it does.
-    pending: bytes of events not taken.
+    pending: bytes of events not taken; source: the block up to the commit's time, as wire text.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Assembler:
     ) -> None:
         self.pending = 0
         block = wire_text(msgspec.json.encode(source).decode()).removesuffix("}")
-        self._source = f'"source":{block},"ts_ms":'
+        self.source = f'"source":{block},"ts_ms":'
         self._names: dict[str, str] = {}
         self._epoch = after.epoch
         self._sharded = sharded
@@ -79,6 +80,17 @@ class Assembler:
         if change.resets:
             self._sealed.append((Batch([], self._tell(), change.ts_ms, change.resets), 0))
         elif self._size >= BATCH_BYTES:
+            self._seal()
+
+    def add_singles(self, singles: Singles, now_ms: int) -> None:
+        """The stream's next events, which are finished."""
+        if self._transaction is not None:
+            self._end(now_ms)
+        self._records += singles.records
+        self._size += singles.size
+        self.pending += singles.size
+        self._seen_order, self._seen_at, self._ts_ms = singles.order, singles.token, singles.ts_ms
+        if self._size >= BATCH_BYTES:
             self._seal()
 
     def idle(self, token: str, now_ms: int) -> None:
@@ -144,7 +156,7 @@ class Assembler:
         order = change.order
         types = f',"types":{what.types}' if what.types else ""
         event = (
-            f'{{"before":{what.before or "null"},"after":{what.after or "null"},{self._source}{change.ts_ms},'
+            f'{{"before":{what.before or "null"},"after":{what.after or "null"},{self.source}{change.ts_ms},'
             f'"collection":{self._name(what.collection)},"txId":"{order}","ord":{order & 0xFFFFFFFF}}},'
             f'"op":"{what.op.value}","ts_ms":{now_ms},"transaction":{{"id":"{order}","total_order":{total_order},'
             f'"data_collection_order":{collection_order}{_LAST if last else ""}}}{types}}}'

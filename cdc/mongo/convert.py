@@ -34,10 +34,10 @@ _EPOCH: Final = datetime(1970, 1, 1)
 _YEAR_1: Final = -62_135_596_800_000
 _YEAR_10000: Final = 253_402_300_800_000
 _END: Final = "\0"
-_uint32: Final = Struct("<I").unpack_from
+uint32: Final = Struct("<I").unpack_from
 _int32: Final = Struct("<i").unpack_from
 _int64: Final = Struct("<q").unpack_from
-_double: Final = Struct("<d").unpack_from
+double: Final = Struct("<d").unpack_from
 
 
 class _Names(dict[str, str]):
@@ -108,6 +108,12 @@ def date_text(millis: int) -> str:
     return f'{_minutes[minute]}{rest // 1000:02}Z"'
 
 
+def uuid_text(raw: bytes) -> str:
+    """A UUID as one writes it."""
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 # One function per BSON type: (raw, text, at, path, kinds, array) -> (JSON, where it ends).
 # kinds: gets what is to be told of `path`; None where a path is read in more than one way.
 # array: the `[]` that belong to the path's kind; None outside of arrays, where a path is met but once.
@@ -120,7 +126,7 @@ def _note(kinds: Kinds, path: str, kind: str | None) -> None:
 
 def _string(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
     at += 4
-    end = at + _uint32(raw, at - 4)[0]
+    end = at + uint32(raw, at - 4)[0]
     if array is not None:
         _note(kinds, path, None)
     return encode_basestring(text[at : end - 1]), end
@@ -131,7 +137,7 @@ def _document(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: st
 
 
 def fields(raw: bytes, text: str, at: int, prefix: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
-    end = at + _uint32(raw, at)[0] - 1
+    end = at + uint32(raw, at)[0] - 1
     at += 4
     pieces = []
     while at < end:
@@ -146,7 +152,7 @@ def fields(raw: bytes, text: str, at: int, prefix: str, kinds: Kinds, array: str
 
 
 def _array(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
-    end = at + _uint32(raw, at)[0] - 1
+    end = at + uint32(raw, at)[0] - 1
     at += 4
     array = f"{array or ''}[]"
     items = []
@@ -165,7 +171,7 @@ def _array(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str |
 
 
 def _float(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
-    number = _double(raw, at)[0]
+    number = double(raw, at)[0]
     if math.isfinite(number):
         return repr(number), at + 8
     _note(kinds, path, f"float{array or ''}")
@@ -208,13 +214,12 @@ def _decimal(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str
 
 
 def _binary(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
-    size, subtype = _uint32(raw, at)[0], raw[at + 4]
+    size, subtype = uint32(raw, at)[0], raw[at + 4]
     at += 5
     end = at + size
     if subtype == 4 and size == 16:
         _note(kinds, path, f"uuid{array or ''}")
-        digits = raw[at:end].hex()
-        return f'"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"', end
+        return f'"{uuid_text(raw[at:end])}"', end
     if subtype == 2:  # an old form, which tells its size once more
         at += 4
     _note(kinds, path, f"bytes{array or ''}")
@@ -247,7 +252,7 @@ def _code_with_scope(
 
 
 def _timestamp(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:
-    return f'{{"$timestamp":{{"t":{_uint32(raw, at + 4)[0]},"i":{_uint32(raw, at)[0]}}}}}', at + 8
+    return f'{{"$timestamp":{{"t":{uint32(raw, at + 4)[0]},"i":{uint32(raw, at)[0]}}}}}', at + 8
 
 
 def _min_key(raw: bytes, text: str, at: int, path: str, kinds: Kinds, array: str | None) -> tuple[str, int]:

@@ -17,9 +17,9 @@ from cdc.mongo.convert import MALFORMED, utf8
 from cdc.mongo.fragments import Fragments
 from cdc.mongo.reply import DOCUMENT, INT64, STRING, Fields, fields, fields_until, place, string, token_at
 from cdc.mongo.shapes import Shapes
+from cdc.mongo.single import OPS
 from cdc.mongo.values import same_reading, types_json, value
 
-_OPS: Final = {"insert": Op.CREATE, "update": Op.UPDATE, "replace": Op.UPDATE, "delete": Op.DELETE}
 _TOKEN_TIMESTAMP: Final = 0x82  # KeyString's type byte of what every resume token begins with
 _DATE: Final = "\x09"
 _TIMESTAMP: Final = "\x11"
@@ -102,6 +102,11 @@ class Decoder:
         self._namespaces: dict[str, str] = {}
         self._fragments = Fragments()
 
+    @property
+    def in_event(self) -> bool:
+        """Whether what comes next must be a fragment of the event at hand."""
+        return self._fragments.pending
+
     def decode(self, raw: bytes, text: str, at: int) -> Change | None:
         """Decode the event that begins at `at`; what other collections do is a Change without rows and resets. None if
         it is but a fragment, and not the last.
@@ -133,7 +138,7 @@ class Decoder:
             session = fields(raw, text, place(found, "lsid", DOCUMENT))["id"][1]
             number = _int64(raw, place(found, "txnNumber", INT64))[0]
             transaction = (order, raw[session + 5 : session + 21], number)  # a binary of 16 bytes
-        op = _OPS.get(kind)
+        op = OPS.get(kind)
         if op is None:
             return Change(token, order, ts_ms, transaction, (), self._resets(raw, text, found, kind))
         collection = self._collection(raw, text, found, "ns")

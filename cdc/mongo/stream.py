@@ -16,11 +16,12 @@ from pymongo.errors import PyMongoError
 
 from cdc.errors import LivetailError
 from cdc.event import Batch, Position
-from cdc.mongo.assemble import Assembler
+from cdc.mongo.assemble import BATCH_BYTES, Assembler
 from cdc.mongo.connect import Client, explain, force_progress
 from cdc.mongo.cursor import Cursor
 from cdc.mongo.decode import Decoder
 from cdc.mongo.reply import Reply
+from cdc.mongo.single import SingleReader
 from cdc.mongo.target import Target
 
 AWAIT_MS: Final = (
@@ -56,6 +57,7 @@ class MongoStream:
         self._assembler = assembler
         self._images_missing = images_missing
         self._decoder = Decoder(target.collections)
+        self._singles = SingleReader(target.collections, assembler.source)
         self._failure: LivetailError | None = None
         self._closing = False
         self._changed = asyncio.Event()
@@ -131,14 +133,22 @@ class MongoStream:
 
     async def _add(self, reply: Reply) -> None:
         """Decode a batch, in small portions: the loop has other work."""
-        assembler, decode = self._assembler, self._decoder.decode
-        for first in range(0, len(reply.events), _EVENTS_PER_TURN):
+        assembler, decoder, singles = self._assembler, self._decoder, self._singles
+        count = len(reply.events)
+        for first in range(0, count, _EVENTS_PER_TURN):
             while assembler.pending > MAX_PENDING and not self._closing:
                 self._room.clear()
                 await self._room.wait()
             now = now_ms()
-            for at in reply.events[first : first + _EVENTS_PER_TURN]:
-                change = decode(reply.raw, reply.text, at)
+            at, end = first, min(first + _EVENTS_PER_TURN, count)
+            while at < end:
+                found = None if decoder.in_event else singles.read(reply, at, end, BATCH_BYTES, now)
+                if found is not None:
+                    at += len(found.records)
+                    assembler.add_singles(found, now)
+                    continue
+                change = decoder.decode(reply.raw, reply.text, reply.events[at])
+                at += 1
                 if change is None:
                     continue
                 assembler.add(change, now)

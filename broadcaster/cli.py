@@ -91,18 +91,21 @@ def dev(
 @options.config_file
 @_listen
 @options.log_dir
+@options.prod
 @options.verbose
-def broadcaster(file: Path, listen: tuple[str, int], log_dir: Path | None, *, verbose: bool) -> None:
+def broadcaster(
+    file: Path, listen: tuple[str, int], log_dir: Path | None, *, prod: bool, verbose: bool
+) -> None:
     """Serve live queries from the event log (also `python -m broadcaster`)."""
     from prometheus_client import CollectorRegistry
 
     from broadcaster.serve import serve
-    from cdc.process import embedded_log, load_config, log_folder, run
+    from cdc.process import load_config, logs_of, run
 
     config = load_config("broadcaster", file)
-    folder = log_folder(file, config, log_dir)
-    work = serve(config, lambda alias: embedded_log(config, folder, alias), CollectorRegistry(), listen)
-    run("broadcaster", work, verbose=verbose)
+    logs = logs_of("broadcaster", file, config, log_dir, prod=prod)
+    work = serve(config, logs, CollectorRegistry(), listen)
+    run("broadcaster", logs.around(work), verbose=verbose)
 
 
 @main.command()
@@ -144,17 +147,25 @@ def check(file: Path) -> None:
 @main.command()
 @options.config_file
 @options.log_dir
+@options.prod
 @click.argument("database", metavar="DB")
 @click.argument("collection")
 @click.option("--from", "start", type=int, metavar="OFFSET", help="First offset. [default: the oldest kept]")
 @click.option("--follow", is_flag=True, help="Go on as events come.")
 def events(
-    file: Path, log_dir: Path | None, database: str, collection: str, start: int | None, *, follow: bool
+    file: Path,
+    log_dir: Path | None,
+    database: str,
+    collection: str,
+    start: int | None,
+    *,
+    prod: bool,
+    follow: bool,
 ) -> None:
     """Show the event log of a collection, one JSON object a line."""
     from broadcaster.events import show_events
     from cdc.errors import ConfigError
-    from cdc.process import embedded_log, fail, load_config, log_folder, run
+    from cdc.process import fail, load_config, logs_of, run
 
     config = load_config("events", file)
     if collection not in config.realtime_collections(database):
@@ -165,8 +176,9 @@ def events(
             "events",
             ConfigError(f"no live collection `{database} {collection}`; there is: {', '.join(known)}"),
         )
-    log = embedded_log(config, log_folder(file, config, log_dir), database)
-    run("events", show_events(log, collection, start, follow=follow, echo=click.echo))
+    logs = logs_of("events", file, config, log_dir, prod=prod)
+    work = show_events(logs(database), collection, start, follow=follow, echo=click.echo)
+    run("events", logs.around(work))
 
 
 def _mark(ok: bool) -> str:

@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry
 from broadcaster.serve import serve
 from cdc.config import Config
 from cdc.health import Health
-from cdc.log import EventLog
+from cdc.logs import Logs
 from cdc.metrics import Metrics
-from cdc.process import embedded_log
 from cdc.runner import run_tailer
 
 
@@ -32,21 +31,15 @@ async def serve_dev(
     choose. `on_ready` and `extend` are those of `serve`."""
     registry = CollectorRegistry()
     health = Health(config.realtime.ready_lag)
-    logs: dict[str, EventLog] = {}
-
-    def log_of(alias: str) -> EventLog:
-        if alias not in logs:
-            logs[alias] = embedded_log(config, log_dir, alias)
-        return logs[alias]
-
+    logs = Logs(config, log_dir)
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            run_tailer(config, None, log_of, Metrics(registry), health, reset_position=reset_position)
+            run_tailer(config, None, logs, Metrics(registry), health, reset_position=reset_position)
         )
         group.create_task(
             serve(
                 config,
-                log_of,
+                logs,
                 registry,
                 listen,
                 on_ready=on_ready,

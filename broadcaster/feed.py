@@ -205,7 +205,7 @@ class Feed:
             looks += 1
             if looks == _QUIET_LOOKS:
                 log.warning(
-                    "%s: there is no event log yet; waiting for a tailer to begin it (with the same --log-dir)",
+                    "%s: there is no event log yet; waiting for a tailer to begin it (same --log-dir, or --prod too?)",
                     self.database,
                 )
             await asyncio.sleep(0.1)

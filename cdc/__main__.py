@@ -16,6 +16,7 @@ from cdc import options
 )
 @options.listen("127.0.0.1:4123", "health and metrics")
 @options.log_dir
+@options.prod
 @options.reset_position
 @options.verbose
 def main(
@@ -24,17 +25,18 @@ def main(
     listen: tuple[str, int],
     log_dir: Path | None,
     *,
+    prod: bool,
     reset_position: bool,
     verbose: bool,
 ) -> None:
     """Tail databases into the event log (also `python -m cdc`)."""
-    from cdc.process import load_config, log_folder, run
+    from cdc.process import load_config, logs_of, run
     from cdc.serve import serve_tailers
 
     config = load_config("cdc", file)
-    folder = log_folder(file, config, log_dir)
-    work = serve_tailers(config, databases or None, folder, listen, reset_position=reset_position)
-    run("cdc", work, verbose=verbose)
+    logs = logs_of("cdc", file, config, log_dir, prod=prod)
+    work = serve_tailers(config, databases or None, logs, listen, reset_position=reset_position)
+    run("cdc", logs.around(work), verbose=verbose)
 
 
 if __name__ == "__main__":

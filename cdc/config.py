@@ -44,10 +44,24 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class KafkaConfig:
-    """Where Kafka is, for production; `options` are the client's security options."""
+    """Where Kafka is, for production, and how to talk to it.
+
+    security_protocol, sasl_mechanism: in Kafka's words; the files are in PEM. replication: of new topics, None: 3, or
+    as many as there are brokers; message_bytes: how large an event may be in new topics; timeout: of one append, in
+    seconds.
+    """
 
     brokers: tuple[str, ...]
-    options: Mapping[str, Secret] = field(default_factory=dict)
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    replication: int | None = None
+    message_bytes: int = 10 << 20
+    timeout: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +99,13 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection; `read` is the rule of who may read which of its rows."""
+    """One collection; `read` is the rule of who may read which of its rows. partitions, compact: of its Kafka topic."""
 
     name: str
     is_realtime: bool = False
     read: Rule | None = None
     partitions: int = 1
+    compact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

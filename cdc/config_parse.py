@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cdc.auth_parse import AUTH_KEYS, parse_auth
-from cdc.config import Collection, Config, Database, KafkaConfig, Limits, Realtime, Retention
+from cdc.config import Collection, Config, Database, Limits, Realtime, Retention
 from cdc.config_reader import Reader, Secret
 from cdc.errors import ConfigError
+from cdc.kafka_parse import KAFKA_KEYS, parse_kafka
 from cdc.rule import AllOf, Allow, AnyOf, Deny, Query, Rule, rules_in
 from cdc.rule_parse import parse_rule
 
@@ -32,7 +33,6 @@ _NAMES: Final = {"mongo": "MongoDB", "postgres": "Postgres", "mysql": "MySQL"}
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PG_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_BROKER: Final = re.compile(r"([^\s:/@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
 DEFAULT_COLLECTION: Final = "default"
 
@@ -50,10 +50,11 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "recheck",
         "limits",
     ),
+    "modules.realtime.kafka": KAFKA_KEYS,
     "modules.realtime.retention": ("age", "size"),
     "modules.realtime.cors": ("origins",),
     "modules.crud.<alias>": ("type", "conn", "isPrimary", "manage", "slot", "publication", "collections"),
-    "modules.crud.<alias>.collections.<name>": ("isRealtimeEnabled", "rules", "partitions"),
+    "modules.crud.<alias>.collections.<name>": ("isRealtimeEnabled", "rules", "partitions", "compact"),
     "modules.crud.<alias>.collections.<name>.rules": ("read", *_OTHER_OPERATIONS),
 }
 """Every key by where it stands; `modules.realtime.limits` holds the fields of `Limits` in camel case."""
@@ -117,7 +118,7 @@ class _Parser:
         if "enabled" in given:
             values["enabled"] = given["enabled"].boolean()
         if "kafka" in given:
-            values["kafka"] = _kafka(given["kafka"])
+            values["kafka"] = parse_kafka(given["kafka"])
         if "retention" in given:
             kept = given["retention"].mapping(KEYS["modules.realtime.retention"])
             usual = Retention()
@@ -198,6 +199,7 @@ class _Parser:
             is_realtime="isRealtimeEnabled" in given and given["isRealtimeEnabled"].boolean(),
             read=read,
             partitions=given["partitions"].whole() if "partitions" in given else 1,
+            compact="compact" in given and given["compact"].boolean(),
         )
 
 
@@ -250,24 +252,3 @@ def _origin(node: Reader) -> str:
     if origin != "*" and not _ORIGIN.fullmatch(origin):
         node.fail("must be an origin as browsers send it, such as https://app.example.com, or *")
     return origin
-
-
-def _kafka(node: Reader) -> KafkaConfig:
-    options: dict[str, Secret] = {}
-    if node.is_mapping:
-        given = node.mapping()
-        if "brokers" not in given:
-            node.fail("`brokers` is missing: host:port, or a list of them")
-        options = {key: value.secret() for key, value in given.items() if key != "brokers"}
-        node = given["brokers"]
-    nodes = list(node.items()) if node.is_list else [node]
-    if not nodes:
-        node.fail("must name at least one broker")
-    return KafkaConfig(tuple(map(_broker, nodes)), options)
-
-
-def _broker(node: Reader) -> str:
-    match = _BROKER.fullmatch(node.string())
-    if match is None or not 0 < int(match[2] or 9092) < 65_536:
-        node.fail("must be host or host:port")
-    return f"{match[1]}:{match[2] or 9092}"

@@ -40,6 +40,12 @@ log_dir: Decorator = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the embedded event log is. [default: .livetail/<project> beside the file]",
 )
+prod: Decorator = click.option(
+    "--prod",
+    is_flag=True,
+    envvar="PROD",
+    help="The event log is on Kafka (`modules.realtime.kafka`), not embedded. Also PROD=true.",
+)
 reset_position: Decorator = click.option(
     "--reset-position",
     is_flag=True,

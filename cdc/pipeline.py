@@ -18,6 +18,8 @@ from cdc.tailer import Source, Stream
 
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 10.0
+STANDBY_DELAY: Final = 1.0
+"""A standby looks so often whether it may take over."""
 STABLE: Final = 30.0  # after streaming for this long a failure is a new one
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,10 @@ class Pipeline:
             self._metrics.retried(_reason(failure))
             self._enter(State.RETRYING, str(failure))
             _log.debug("%s: attempt %d failed: %s", self._alias, attempt, failure)
-            await self._sleep(self._jitter() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)))
+            if isinstance(failure, LogInUse):
+                await self._sleep(STANDBY_DELAY)
+            else:
+                await self._sleep(self._jitter() * min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)))
 
     def _was_stable(self) -> bool:
         since = self._streaming_since

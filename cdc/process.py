@@ -21,7 +21,7 @@ from aiohttp import web
 from cdc.config import Config
 from cdc.config_parse import load
 from cdc.errors import ConfigError, LivetailError, PositionLost
-from cdc.log import EventLog, open_log
+from cdc.logs import Logs
 
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
@@ -43,10 +43,16 @@ def log_folder(file: Path, config: Config, given: Path | None) -> Path:
     return given or file.resolve().parent / ".livetail" / config.id
 
 
-def embedded_log(config: Config, folder: Path, alias: str) -> EventLog:
-    """The embedded log of one database."""
-    retention = config.realtime.retention
-    return open_log(folder, alias, keep_seconds=retention.age, keep_bytes=retention.size)
+def logs_of(name: str, file: Path, config: Config, log_dir: Path | None, *, prod: bool) -> Logs:
+    """The event logs that command `name` is to use: on Kafka with `prod`; exits where that cannot be."""
+    try:
+        if prod and log_dir is not None:
+            raise ConfigError(
+                "--log-dir is where the embedded log is; with --prod (or PROD=true) it is on Kafka"
+            )
+        return Logs(config, None if prod else log_folder(file, config, log_dir))
+    except ConfigError as error:
+        fail(name, error)
 
 
 async def listen(runner: web.AppRunner, address: tuple[str, int]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cdc.config import Config
 from cdc.health import Health
+from cdc.log import EventLog
 from cdc.metrics import Metrics
-from cdc.process import embedded_log, listen
+from cdc.process import listen
 from cdc.runner import run_tailer
 from cdc.web import application
 
@@ -19,7 +19,7 @@ from cdc.web import application
 async def serve_tailers(
     config: Config,
     databases: Sequence[str] | None,
-    log_dir: Path,
+    logs: Callable[[str], EventLog],
     address: tuple[str, int],
     *,
     reset_position: bool = False,
@@ -36,7 +36,7 @@ async def serve_tailers(
         await run_tailer(
             config,
             databases,
-            lambda alias: embedded_log(config, log_dir, alias),
+            logs,
             metrics,
             health,
             reset_position=reset_position,

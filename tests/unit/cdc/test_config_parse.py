@@ -96,7 +96,18 @@ def test_every_key():
         modules:
           realtime:
             enabled: true
-            kafka: localhost
+            kafka:
+              brokers: [kafka-1, "kafka-2:9093"]
+              securityProtocol: SASL_SSL
+              saslMechanism: SCRAM-SHA-512
+              username: app
+              password: ${KAFKA}
+              caFile: ca.pem
+              certFile: me.pem
+              keyFile: me.key
+              replication: 2
+              messageBytes: 20MiB
+              timeout: 5s
             retention: {age: 2h, size: 64MiB}
             cors: {origins: ["https://app.example.com", "*"]}
             readyLag: 5s
@@ -111,7 +122,7 @@ def test_every_key():
               slot: my_slot
               publication: my_publication
               collections:
-                public.todos: {isRealtimeEnabled: true, partitions: 4}
+                public.todos: {isRealtimeEnabled: true, partitions: 4, compact: true}
                 hidden: {isRealtimeEnabled: false, rules: {read: {rule: deny}}}
                 unsaid: {}
                 default: {rules: {read: {rule: allow}}}
@@ -119,6 +130,7 @@ def test_every_key():
             mongo: {conn: "mongodb+srv://localhost/x"}
         """,
         JWT="key",
+        KAFKA="word",
         DB="host=localhost dbname=app",
     )
     assert config.auth == Auth(
@@ -132,7 +144,19 @@ def test_every_key():
     )
     assert config.realtime == Realtime(
         enabled=True,
-        kafka=KafkaConfig(("localhost:9092",)),
+        kafka=KafkaConfig(
+            ("kafka-1:9092", "kafka-2:9093"),
+            "SASL_SSL",
+            "SCRAM-SHA-512",
+            "app",
+            Secret("word"),
+            "ca.pem",
+            "me.pem",
+            "me.key",
+            replication=2,
+            message_bytes=20 << 20,
+            timeout=5.0,
+        ),
         retention=Retention(7200.0, 64 << 20),
         cors_origins=("https://app.example.com", "*"),
         ready_lag=5.0,
@@ -272,7 +296,19 @@ def test_a_key_that_stands_twice():
         ({"cors": {"origins": ["https://A.example"]}}, "cors.origins[0]"),
         ({"kafka": []}, "kafka"),
         ({"kafka": {}}, "kafka"),
-        ({"kafka": {"sasl_password": PASSWORD}}, "kafka"),
+        ({"kafka": {"sasl_password": PASSWORD}}, "kafka.sasl_password"),
+        ({"kafka": {"brokers": "a", "username": "app"}}, "kafka"),
+        ({"kafka": {"brokers": "a", "password": PASSWORD}}, "kafka"),
+        ({"kafka": {"brokers": "a", "securityProtocol": "SASL_SSL"}}, "kafka"),
+        ({"kafka": {"brokers": "a", "securityProtocol": "TLS"}}, "kafka.securityProtocol"),
+        ({"kafka": {"brokers": "a", "securityProtocol": "PLAINTEXT", "caFile": "ca.pem"}}, "kafka"),
+        ({"kafka": {"brokers": "a", "certFile": "me.pem"}}, "kafka"),
+        ({"kafka": {"brokers": "a", "saslMechanism": "PLAIN"}}, "kafka.saslMechanism"),
+        (
+            {"kafka": {"brokers": "a", "username": "app", "password": PASSWORD, "saslMechanism": "GSSAPI"}},
+            "kafka.saslMechanism",
+        ),
+        ({"kafka": {"brokers": "a", "replication": 0}}, "kafka.replication"),
         ({"kafka": None}, "kafka"),
         ({"kafka": "host:port"}, "kafka"),
         ({"kafka": "host:0"}, "kafka"),
@@ -319,10 +355,18 @@ def test_kafka(kafka, brokers):
     assert read(with_realtime(kafka=kafka)).realtime.kafka == KafkaConfig(brokers)
 
 
-def test_kafka_options_are_secrets():
-    kafka = read(with_realtime(kafka={"brokers": "a", "sasl_password": "${PW}"}), PW=PASSWORD).realtime.kafka
-    assert kafka.options == {"sasl_password": Secret(PASSWORD)}
-    assert PASSWORD not in repr(kafka)
+@pytest.mark.parametrize(
+    ("options", "protocol", "mechanism"),
+    [
+        ({}, "PLAINTEXT", None),
+        ({"caFile": "ca.pem"}, "SSL", None),
+        ({"username": "app", "password": PASSWORD}, "SASL_SSL", "PLAIN"),
+        ({"username": "app", "password": PASSWORD, "caFile": "ca.pem"}, "SASL_SSL", "PLAIN"),
+    ],
+)
+def test_what_kafka_is_spoken_to_with_unless_it_is_said(options, protocol, mechanism):
+    kafka = read(with_realtime(kafka={"brokers": "a", **options})).realtime.kafka
+    assert (kafka.security_protocol, kafka.sasl_mechanism) == (protocol, mechanism)
 
 
 # -- databases ------------------------------------------------------------------------------------------------
@@ -493,7 +537,9 @@ def test_collection_refused(collection, message):
 
 
 def test_no_secret_in_any_repr():
-    given = with_realtime(kafka={"brokers": "a", "password": PASSWORD}) | {"secret": PASSWORD}
+    given = with_realtime(kafka={"brokers": "a", "username": "app", "password": PASSWORD}) | {
+        "secret": PASSWORD
+    }
     config = read(given)
     for text in (repr(config), str(config), repr(dataclasses.asdict(config))):
         assert PASSWORD not in text

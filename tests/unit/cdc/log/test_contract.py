@@ -7,14 +7,17 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from cdc.config import KafkaConfig
 from cdc.errors import CursorExpired, EpochChanged, LogError, LogInUse
 from cdc.event import Batch, Chunk, Entry, Position, Record, Reset
 from cdc.log import EventLog, LogReader, LogState, LogWriter
 from cdc.log.embedded import EmbeddedLog
+from cdc.log.kafka.log import KafkaLog
 from support.clock import ManualClock
 from support.memory_log import MemoryLog
 
@@ -26,20 +29,24 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest_asyncio.fixture(params=["memory", "embedded"])
+@pytest_asyncio.fixture(params=["memory", "embedded", "kafka"])
 async def make_log(
     request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
 ) -> AsyncIterator[MakeLog]:
     made: list[EventLog] = []
+    kafka = request.getfixturevalue("kafka") if request.param == "kafka" else None
+    project = f"contract-{uuid4().hex[:8]}"
     epochs = map("epoch-{}".format, itertools.count(1))
 
     def make(**options: Any) -> EventLog:
         options |= {"clock": clock.now, "new_epoch": lambda: next(epochs)}
-        log: EventLog = (
-            MemoryLog(**options)
-            if request.param == "memory"
-            else EmbeddedLog(tmp_path / "logs", "db", **options)
-        )
+        log: EventLog
+        if request.param == "memory":
+            log = MemoryLog(**options)
+        elif request.param == "embedded":
+            log = EmbeddedLog(tmp_path / "logs", "db", **options)
+        else:
+            log = KafkaLog(KafkaConfig((kafka.bootstrap(),)), project, "db", **options)
         made.append(log)
         return log
 
@@ -440,11 +447,11 @@ async def test_retention_by_age(make_log: MakeLog, clock: ManualClock) -> None:
 
 
 async def test_retention_by_size(make_log: MakeLog, clock: ManualClock) -> None:
-    log = make_log(keep_bytes=100)
+    log = make_log(keep_bytes=400)
     writer = await log.writer()
-    await append_hourly(writer, clock, 6)
-    state = await states_settle(log, writer, lambda state: state.size <= 100)
-    assert 0 < state.oldest < 12
+    await append_hourly(writer, clock, 20)
+    state = await states_settle(log, writer, lambda state: state.size <= 400)
+    assert 0 < state.oldest < 40
     assert state.oldest % 2 == 0
     assert state.size > 0
 

@@ -1,0 +1,61 @@
+"""The event logs of a configuration's databases."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from cdc.config import Config
+from cdc.errors import ConfigError
+from cdc.log import EventLog, open_log
+
+
+class Logs:
+    """Each database's log, opened when it is first asked for: embedded in `folder`, or on Kafka where that is None.
+
+    Raises ConfigError where Kafka is wanted and not configured.
+    """
+
+    def __init__(self, config: Config, folder: Path | None) -> None:
+        if folder is None and config.realtime.kafka is None:
+            raise ConfigError(
+                "modules.realtime.kafka is missing: --prod (or PROD=true) puts the event log on Kafka; name its brokers"
+            )
+        self._config = config
+        self._folder = folder
+        self._opened: dict[str, EventLog] = {}
+
+    def __call__(self, alias: str) -> EventLog:
+        """The log of this database."""
+        if alias not in self._opened:
+            self._opened[alias] = self._open(alias)
+        return self._opened[alias]
+
+    def _open(self, alias: str) -> EventLog:
+        realtime = self._config.realtime
+        age, size = realtime.retention.age, realtime.retention.size
+        if self._folder is not None:
+            return open_log(self._folder, alias, keep_seconds=age, keep_bytes=size)
+        from cdc.log.kafka.log import KafkaLog
+
+        assert realtime.kafka is not None
+        live = self._config.realtime_collections(alias)
+        collections = self._config.databases[alias].collections
+        return KafkaLog(
+            realtime.kafka,
+            self._config.id,
+            alias,
+            {name: collections[name] for name in live},
+            retention=realtime.retention,
+            keep_seconds=age,
+            keep_bytes=size,
+        )
+
+    async def around(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work; then close the logs, so that on Kafka a standby takes over at once."""
+        try:
+            await work
+        finally:
+            for log in self._opened.values():
+                await log.close()

@@ -28,10 +28,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateMany
 from pymongo.collection import Collection
 
-from cdc.log.embedded import EmbeddedLog
 from servers.mongo import Mongod, temporary_mongod
-from support.draining import drain
-from support.tailer_process import TailerProcess
+from support.draining import begin, drain
 
 SETTINGS = ("--oplogSize", "4000", "--syncdelay", "30")
 DAY = 1_704_067_200_000
@@ -60,21 +58,6 @@ def document(i: int) -> dict[str, Any]:
     inner = {"a": i, "b": f"some text of a certain length {i}", "c": [1, 2, 3], "d": i / 7}
     at = DatetimeMS(DAY + i * 1000)
     return {"_id": f"id-{i}", "name": f"name of row {i}", "n": i, "ok": i % 2 == 0, "ts": at, "doc": inner}
-
-
-async def begin(folder: Path, config: str) -> None:
-    """A log whose position is now."""
-    log = EmbeddedLog(folder / "log", "db")
-    tailer = TailerProcess.start(folder, config)
-    try:
-        while (state := await log.state()) is None or state.position is None:
-            if tailer.process.poll() is not None:
-                raise SystemExit(tailer.output())
-            await asyncio.sleep(0.02)
-        tailer.stop()
-    finally:
-        tailer.kill()
-        await log.close()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from cdc.event import Position
 from cdc.log.embedded import EmbeddedLog
 from cdc.mysql.place import End, end_of_binlog, identify
 from cdc.mysql.position import order_of
-from support.draining import drain
+from support.draining import Drained, drain
 
 SETTINGS = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -82,7 +82,7 @@ def raw_rate(connection: pymysql.Connection[Any], begin: End, count: int) -> flo
     return count / (time.perf_counter() - began)
 
 
-async def drain_from(server: EmbeddedMysql, begin: Position, count: int) -> tuple[float, float, int]:
+async def drain_from(server: EmbeddedMysql, begin: Position, count: int) -> Drained:
     """As `drain`, of a log that says that it was left at `begin`."""
     with tempfile.TemporaryDirectory() as folder:
         log = EmbeddedLog(Path(folder) / "log", "db")

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from cdc.log.embedded import EmbeddedLog
 from support.tailer_process import TailerProcess
 
 
-async def drain(folder: Path, config: str, count: int) -> tuple[float, float, int]:
-    """(events/s, CPU s per million, peak RSS in MB), from the first event in the log of `folder` to the last of
-    `count`."""
+class Drained(NamedTuple):
+    """What it took: events/s, CPU s per million events, the peak resident set in MiB."""
+
+    rate: float
+    cpu: float
+    peak_mb: float
+
+
+async def drain(folder: Path, config: str, count: int, skip: int = 0) -> Drained:
+    """From the first event in the log of `folder` after `skip` of warm-up to the last of `count`; no more must come."""
     log = EmbeddedLog(folder / "log", "db")
     tailer = TailerProcess.start(folder, config)
     try:
@@ -24,10 +32,30 @@ async def drain(folder: Path, config: str, count: int) -> tuple[float, float, in
                 raise SystemExit(tailer.output())
             state = await log.state()
             newest = state.newest if state is not None else 0
-            if newest and not begun:
+            if newest > skip and not begun:
                 begun, used, first = time.perf_counter(), tailer.cpu_seconds(), newest
         seconds, used = time.perf_counter() - begun, tailer.cpu_seconds() - used
-        return (newest - first) / seconds, used / (newest - first) * 1e6, tailer.peak_memory_mb()
+        if newest > count:
+            raise SystemExit(f"{newest} events in the log of {count} changes")
+        measured = newest - first
+        if not measured:
+            raise SystemExit(f"{count} events are too few: all came between two looks at the log")
+        return Drained(measured / seconds, used / measured * 1e6, tailer.peak_memory_mb())
+    finally:
+        tailer.kill()
+        await log.close()
+
+
+async def begin(folder: Path, config: str) -> None:
+    """A log in `folder` whose position is now."""
+    log = EmbeddedLog(folder / "log", "db")
+    tailer = TailerProcess.start(folder, config)
+    try:
+        while (state := await log.state()) is None or state.position is None:
+            if tailer.process.poll() is not None:
+                raise SystemExit(tailer.output())
+            await asyncio.sleep(0.02)
+        tailer.stop()
     finally:
         tailer.kill()
         await log.close()

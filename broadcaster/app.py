@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from broadcaster import request as requests
 from broadcaster.access import Access, Grants
+from broadcaster.assets import add_assets
 from broadcaster.auth import TICKET_SECONDS, Identity
 from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
@@ -24,8 +25,10 @@ from broadcaster.hub import Hub
 from broadcaster.metrics import Metrics
 from broadcaster.openapi import openapi
 from broadcaster.outbox import Outbox
+from broadcaster.predicate import Node
 from broadcaster.sse import Cursor, parse_cursor, retry
 from broadcaster.subscription import Subscription
+from broadcaster.view import View
 from cdc.config import Config
 
 log = logging.getLogger(__name__)
@@ -84,6 +87,7 @@ class App:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/v1/openapi.json", self._openapi)
+        add_assets(app, {f"/{name}": name for name in ("livetail.js", "livetail.d.ts")}, everywhere=True)
         app.on_shutdown.append(self._shutdown)
         app.on_cleanup.append(lambda _: self._access.close())
         return app
@@ -146,7 +150,7 @@ class App:
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
         identity = await self._access.identify(request)
-        granted = [await self._access.grant(one, identity) for one in wanted]
+        granted = [await self._grant(one, identity) for one in wanted]
         text = request.headers.get("Last-Event-ID") or cursor_given
         cursor = (parse_cursor(text) or Cursor()) if text else None
 
@@ -193,6 +197,15 @@ class App:
             return response
         await response.write_eof()
         return response
+
+    async def _grant(self, one: requests.Wanted, identity: Identity | None) -> tuple[Node, View]:
+        """As `Access.grant`. Of several live queries, the error's path tells which one is refused."""
+        try:
+            return await self._access.grant(one, identity)
+        except RequestError as error:
+            if error.path is None and one.path != "$":
+                error.path = one.path
+            raise
 
     async def _recheck(self, connection: Connection, granted: Grants, identity: Identity | None) -> None:
         """End the connection once a client may read something else than when it came: it reconnects to what it may."""

@@ -7,26 +7,17 @@ import contextlib
 import ipaddress
 import random
 from collections.abc import AsyncIterator, Mapping
-from importlib.resources import files
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
+from broadcaster.assets import add_assets
 from broadcaster.demo import todos
 from broadcaster.demo.database import DemoDatabaseDown, DemoDatabaseRefuses, DemoTable, Todos
 from broadcaster.errors import RequestError
 
-_PAGE: Final = {"demo.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-}
 _WRITER_PAUSE: Final = (0.15, 0.5)
 _WRITER_RETRY_SECONDS: Final = 1.0
 _T = TypeVar("_T")
@@ -64,8 +55,7 @@ class DemoRoutes:
 
     def add_to(self, app: web.Application) -> None:
         """Add the page at `/` and its routes."""
-        app.router.add_get("/", self._page)
-        app.router.add_get("/{name:demo[.](?:css|js)}", self._page)
+        add_assets(app, {"/": "demo.html", "/demo.css": "demo.css", "/demo.js": "demo.js"})
         app.router.add_get("/demo/facts", self._get_facts)
         app.router.add_post("/demo/todos", self._insert)
         todo = f"/demo/todos/{{id:{self._table.key_pattern}}}"
@@ -73,11 +63,6 @@ class DemoRoutes:
         app.router.add_delete(todo, self._delete)
         app.router.add_post("/demo/writer", self._switch)
         app.on_cleanup.append(self._stop)
-
-    async def _page(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name", "demo.html")
-        text = files("broadcaster").joinpath("static", name).read_text("utf-8")
-        return web.Response(text=text, content_type=_PAGE[name], headers=_PAGE_HEADERS)
 
     async def _get_facts(self, request: web.Request) -> web.Response:
         self._check_sender(request)

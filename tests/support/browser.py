@@ -111,29 +111,55 @@ class Page:
             self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
 
 
+class Browser:
+    """A Chromium with its tabs, which share their storage, locks and channels."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int, stack: contextlib.AsyncExitStack) -> None:
+        self._session = session
+        self._port = port
+        self._stack = stack
+
+    async def open(self, url: str) -> Page:
+        """Another tab."""
+        async with self._session.put(f"http://127.0.0.1:{self._port}/json/new?about:blank") as response:
+            target = (await response.json())["webSocketDebuggerUrl"]
+        socket = await self._stack.enter_async_context(self._session.ws_connect(target, max_msg_size=0))
+        page = Page(socket)
+        await self._stack.enter_async_context(_reading(page))
+        for domain in ("Runtime", "Log", "Page"):
+            await page.command(f"{domain}.enable")
+        await page.command("Page.navigate", url=url)
+        return page
+
+
 @contextlib.asynccontextmanager
-async def open_page(url: str, profile: Path) -> AsyncIterator[Page]:
-    """The page at `url` in a browser of its own; profile: an empty folder for the browser."""
+async def _reading(page: Page) -> AsyncIterator[None]:
+    reading = asyncio.create_task(page.read())
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
+
+
+@contextlib.asynccontextmanager
+async def open_browser(profile: Path) -> AsyncIterator[Browser]:
+    """A browser of its own; profile: an empty folder for it."""
     process = await asyncio.to_thread(_start, profile)
     try:
         port = await _port(process, profile)
-        async with aiohttp.ClientSession() as session:
-            async with session.put(f"http://127.0.0.1:{port}/json/new?about:blank") as response:
-                target = (await response.json())["webSocketDebuggerUrl"]
-            async with session.ws_connect(target, max_msg_size=0) as socket:
-                page = Page(socket)
-                reading = asyncio.create_task(page.read())
-                try:
-                    for domain in ("Runtime", "Log", "Page"):
-                        await page.command(f"{domain}.enable")
-                    await page.command("Page.navigate", url=url)
-                    yield page
-                finally:
-                    reading.cancel()
-                    await asyncio.wait({reading})
+        async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
+            yield Browser(session, port, stack)
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)
+
+
+@contextlib.asynccontextmanager
+async def open_page(url: str, profile: Path) -> AsyncIterator[Page]:
+    """The page at `url` in a browser of its own; profile: an empty folder for the browser."""
+    async with open_browser(profile) as browser:
+        yield await browser.open(url)
 
 
 def _start(profile: Path) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DB ?= postgres
 TEST_ARGS ?=
+WORKERS ?= 3
 BENCH ?=
 
 .PHONY: demo test lint bench clean
@@ -13,7 +14,7 @@ demo: $(VENV)/.demo-$(DB)
 test: $(VENV)/.dev
 	tests/system-packages.sh
 	$(BIN)/python -m tests.servers
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

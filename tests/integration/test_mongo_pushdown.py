@@ -168,7 +168,7 @@ def test_every_condition_on_every_value(collection: Collection[Any]) -> None:
     assert [found for where in every_leaf() for found in lost(collection, stored, where)] == []
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents, st.lists(wheres, min_size=1, max_size=8))
 def test_superset(
     collection: Collection[Any], docs: list[dict[str, Any]], wheres: list[dict[str, Any]]
@@ -272,7 +272,7 @@ def test_the_order_of_keys(collection: Collection[Any]) -> None:
         ordered(collection, stored, Order((SortField("_id", True),), limit))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents, st.lists(st.booleans(), min_size=2, max_size=2), st.integers(1, 4))
 def test_the_order_of_documents(
     collection: Collection[Any], docs: list[dict[str, Any]], descending: list[bool], limit: int

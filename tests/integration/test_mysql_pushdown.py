@@ -307,7 +307,7 @@ def read(connection: pymysql.Connection[Any], table: Table) -> Rows:
     return rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(where=wheres())
 def test_pushed_down_contains_the_predicate(table: Filled, where: dict[str, Any]) -> None:
     table.check(where)

@@ -268,7 +268,7 @@ def _read(connection: psycopg.Connection[Any]) -> Rows:
     return rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(where=wheres())
 def test_pushed_down_contains_the_predicate(table: Table, where: dict[str, Any]) -> None:
     table.check(where)

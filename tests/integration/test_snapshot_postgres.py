@@ -76,17 +76,19 @@ async def test_a_connection_may_be_idle_for_long(postgres_db: Database) -> None:
     postgres_db.execute(f"ALTER DATABASE {postgres_db.name} SET idle_session_timeout = '10ms'")
     async with reader_of(postgres_db.url) as reader:
         await reader.shows()
-        other = await connect(postgres_db.url)
+        async with (
+            await connect(postgres_db.url) as other,
+            await connect(postgres_db.server.url) as unhurried,
+        ):
 
-        async def has_timed_out() -> bool:
-            pids = postgres_db.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE pid = %s", other.info.backend_pid
-            )
-            return not pids
+            async def has_timed_out() -> bool:
+                cursor = await unhurried.execute(
+                    "SELECT 1 FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)
+                )
+                return await cursor.fetchone() is None
 
-        await eventually(has_timed_out)
-        await reader.shows()
-        await other.close()
+            await eventually(has_timed_out)
+            await reader.shows()
 
 
 @pytest.mark.parametrize("port", [1, None])

@@ -59,7 +59,7 @@ def general(raw: bytes) -> Row:
     return row(raw, raw.decode("latin-1"), 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(DOCUMENTS)
 def test_as_pymongo_reads_it(doc: dict[str, Any]) -> None:
     raw = bson({"_id": 1, **doc})
@@ -68,7 +68,7 @@ def test_as_pymongo_reads_it(doc: dict[str, Any]) -> None:
     assert dict(found.types) == expected.types
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.lists(st.integers(0, 3), max_size=12))
 def test_generated_code_does_what_the_general_does(docs: list[dict[str, Any]], order: list[int]) -> None:
     """Of one collection's documents, at any place of a message; of its own shape's there is no doubt."""
@@ -149,7 +149,7 @@ def test_truncated_at_every_byte(doc: dict[str, Any]) -> None:
             read_all(raw[:size])
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(st.data())
 def test_garbage(data: st.DataObject) -> None:
     raw = bytearray(bson(REPLY))
@@ -161,7 +161,7 @@ def test_garbage(data: st.DataObject) -> None:
         return
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=64))
 def test_bytes_that_are_no_document(raw: bytes) -> None:
     try:

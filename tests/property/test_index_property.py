@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_query_property import LITERALS_BY_KIND, PLAIN, PLAIN_POOL, VALUES_BY_KIND, rows, wheres
 
@@ -66,7 +66,7 @@ def check(index: Index[int], nodes: dict[int, Node], before: Any, after: Any, ty
 
 
 @pytest.mark.parametrize("split", [0, 1, 64])
-@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(histories())
 def test_what_matches_is_found(split: int, history: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -147,14 +147,14 @@ def use(function: Any, raw: bytes, at: int) -> Any:
         return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(happenings(), min_size=1, max_size=4), st.lists(st.integers(0, 3), max_size=10))
 def test_the_same_comes_out(events: list[dict[str, Any]], order: list[int]) -> None:
     reply = message([events[i % len(events)] for i in order])
     assert read(reply, single=True)[:2] == read(reply, single=False)[:2]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(happenings(), min_size=1, max_size=4))
 def test_code_for_one_shape_leaves_others_alone(events: list[dict[str, Any]]) -> None:
     reply, source = message(events), new_assembler().source
@@ -205,7 +205,7 @@ def test_what_is_usual_is_read_in_one_go(event: dict[str, Any]) -> None:
     assert records == read(reply, single=False)[0]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data(), st.sampled_from([UPDATE, INSERT, DELETE]))
 def test_garbage(data: st.DataObject, event: dict[str, Any]) -> None:
     """Broken in any place, an event is left alone, or is what the general way takes it for."""

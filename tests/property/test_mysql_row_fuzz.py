@@ -102,7 +102,7 @@ ROWS = TABLES.flatmap(
 
 
 @given(ROWS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_value_is_the_same_whatever_else_is_null(
     case: tuple[list[MapColumn], list[bytes]], data: st.DataObject
 ) -> None:
@@ -131,7 +131,7 @@ PAIRS = TABLES.flatmap(
 
 
 @given(PAIRS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_images_of_an_update_are_as_if_read_alone(
     case: tuple[list[MapColumn], list[list[bytes | None]], list[bool]],
 ) -> None:
@@ -146,7 +146,7 @@ def test_the_images_of_an_update_are_as_if_read_alone(
 
 
 @given(ROWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_event_cut_within_a_row_is_refused(case: tuple[list[MapColumn], list[bytes]]) -> None:
     columns, values = case
     code = _code(columns)
@@ -168,7 +168,7 @@ def test_an_event_cut_within_a_row_is_refused(case: tuple[list[MapColumn], list[
 
 
 @given(ROWS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_event_is_decoded_or_refused(
     case: tuple[list[MapColumn], list[bytes]], data: st.DataObject
 ) -> None:
@@ -184,7 +184,7 @@ def test_a_damaged_event_is_decoded_or_refused(
 
 
 @given(TABLES, st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_garbage_is_decoded_or_refused(
     table: list[tuple[MapColumn, st.SearchStrategy[bytes]]], garbage: bytes
 ) -> None:
@@ -196,7 +196,7 @@ def test_garbage_is_decoded_or_refused(
 
 
 @given(st.binary(max_size=120), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_garbage_table_map_is_parsed_or_refused(garbage: bytes, mariadb: bool) -> None:
     for body in (garbage, b"p\0\0\0\0\0\1\0\1d\0\1t\0\2\x03\xfe\x02\xf7\x01\0" + garbage):
         with suppress(ProtocolError):
@@ -204,14 +204,14 @@ def test_a_garbage_table_map_is_parsed_or_refused(garbage: bytes, mariadb: bool)
 
 
 @given(st.binary(max_size=120), st.integers(0, 15))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_garbage_json_is_text_or_refused(garbage: bytes, kind: int) -> None:
     with suppress(ValueError, LookupError, struct.error):
         json.loads(text_of(bytes([kind]) + garbage).encode("latin-1", "replace"))
 
 
 @given(st.sampled_from([b"\0\4$[0]\3\5\1\0", b"\1\3$.b\3\5\1\0", b"\2\3$.a"]), st.binary(max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_garbage_diffs_are_applied_or_refused(diff: bytes, garbage: bytes) -> None:
     for document in ('{"a":1}', "[1]", "null"):
         with suppress(ValueError, LookupError, struct.error):
@@ -219,7 +219,7 @@ def test_garbage_diffs_are_applied_or_refused(diff: bytes, garbage: bytes) -> No
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_charset_decodes_anything(data: bytes) -> None:
     for collation in range(1, 324):
         with suppress(KeyError):

@@ -252,7 +252,7 @@ def write(happened: list[Happening], *, mariadb: bool) -> list[bytes]:
     numbered=st.booleans(),
     budget=st.sampled_from([1, 300, 1 << 16]),
 )
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_reading_ahead_changes_nothing(
     happened: list[Happening], mariadb: bool, chunk: int, skip: int, numbered: bool, budget: int
 ) -> None:
@@ -271,7 +271,7 @@ def test_reading_ahead_changes_nothing(
     mend=st.booleans(),
     chunk=st.sampled_from([100, 1 << 16]),
 )
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 def test_nor_does_it_where_a_byte_is_wrong(
     happened: list[Happening], mariadb: bool, where: int, flip: int, mend: bool, chunk: int
 ) -> None:

@@ -122,7 +122,7 @@ def _finish(assembler: Assembler) -> Batch | None:
 
 
 @given(STREAMS, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_generated_and_general_code_agree(stream: tuple[list[int], list[bytes]], partitioned: bool) -> None:
     oids, messages = stream
     batches: list[Batch | None] = []
@@ -146,7 +146,7 @@ def test_generated_and_general_code_agree(stream: tuple[list[int], list[bytes]],
 
 
 @given(OIDS.flatmap(lambda oids: st.tuples(st.just(oids), _rows(oids))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_snapshots_row_is_the_streams(case: tuple[list[int], list[Any]]) -> None:
     oids, values = case
     assembler = _assembler(oids, False)
@@ -168,7 +168,7 @@ class _Column(msgspec.Struct, frozen=True):
 
 
 @given(STREAMS.filter(lambda stream: bool(stream[1])))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_message_cut_at_any_byte_is_refused_and_leaves_nothing(
     stream: tuple[list[int], list[bytes]],
 ) -> None:
@@ -184,7 +184,7 @@ def test_a_message_cut_at_any_byte_is_refused_and_leaves_nothing(
 
 
 @given(STRICT, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_messages_are_refused_alike(case: tuple[list[int], bytes], data: st.DataObject) -> None:
     oids, message = case
     frame = bytearray(pgwire.frame(message))
@@ -207,7 +207,7 @@ def test_damaged_messages_are_refused_alike(case: tuple[list[int], bytes], data:
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_garbage_is_decoded_or_refused(garbage: bytes) -> None:
     for function in (decode, decode_frame):
         with suppress(ProtocolError):
@@ -215,7 +215,7 @@ def test_garbage_is_decoded_or_refused(garbage: bytes) -> None:
 
 
 @given(st.sampled_from(b"BCORYIUDTM"), st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_garbage_of_every_type_is_decoded_or_refused(kind: int, garbage: bytes) -> None:
     assembler = _assembler([23, 25], False)
     relid = struct.pack(">I", T1) if kind in b"IUD" else b""

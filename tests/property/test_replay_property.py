@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broadcaster.evaluate import compile_predicate
@@ -256,6 +256,6 @@ async def _play(seed: int, failing: float, keep_bytes: int | None) -> None:
 
 
 @given(st.integers(min_value=0), st.sampled_from((0.0, 0.0, 0.02)), st.sampled_from((None, None, 4000)))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_every_member_gets_exactly_what_it_missed(seed: int, failing: float, keep_bytes: int | None) -> None:
     asyncio.run(_play(seed, failing, keep_bytes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broadcaster.evaluate import compile_predicate
@@ -67,7 +67,6 @@ def _shown(row: dict[str, Any], view: View) -> dict[str, Any]:
     return row | {name: json.loads(value) for name, value in view.forced}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows,
     st.none() | st.lists(paths, min_size=1, max_size=3),
@@ -87,7 +86,6 @@ def test_a_projection_is_a_plain_walk(
     assert json.loads(shown) == _shown(row, view)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows, paths, paths)
 def test_a_condition_that_is_allowed_says_nothing_about_what_is_hidden(
     row: dict[str, Any], hidden: str, asked: str

@@ -65,7 +65,7 @@ def follow(shown: list[tuple[bytes, bytes]], steps: list[Step], limit: int | Non
         )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     limit=st.one_of(st.none(), st.integers(1, 12)),
     start=CHANGES,
@@ -94,7 +94,7 @@ def test_a_window_is_the_head_of_the_result_after_every_transaction(limit, start
         assert window.docs == [doc for _, doc in shown]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(limit=st.integers(1, 12), start=CHANGES, first=CHANGES, second=CHANGES)
 def test_a_head_with_changes_laid_over_it_is_the_head_of_what_they_give(limit, start, first, second):
     table = Table()

@@ -47,8 +47,8 @@ class KafkaConfig:
     """Where Kafka is, for production, and how to talk to it.
 
     security_protocol, sasl_mechanism: in Kafka's words; the files are in PEM. replication: of new topics, None: 3, or
-    as many as there are brokers; message_bytes: how large an event may be in new topics; timeout: of one append, in
-    seconds.
+    as many as there are brokers; message_bytes: how large an event may be in new topics; timeout: of one append;
+    takeover: how long a tailer may be silent until a standby takes over; both in seconds.
     """
 
     brokers: tuple[str, ...]
@@ -62,6 +62,7 @@ class KafkaConfig:
     replication: int | None = None
     message_bytes: int = 10 << 20
     timeout: float = 30.0
+    takeover: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ KAFKA_KEYS: Final = (
     "replication",
     "messageBytes",
     "timeout",
+    "takeover",
 )
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -42,8 +43,9 @@ def parse_kafka(node: Reader) -> KafkaConfig:
         values["replication"] = given["replication"].whole()
     if "messageBytes" in given:
         values["message_bytes"] = given["messageBytes"].size()
-    if "timeout" in given:
-        values["timeout"] = given["timeout"].duration()
+    for key in ("timeout", "takeover"):
+        if key in given:
+            values[key] = given[key].duration()
     return KafkaConfig(_brokers(given["brokers"]), **values)
 
 

@@ -54,14 +54,16 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 class Process:
-    """`python -m <module>` on a port that it keeps over its lives. What it says goes to `output`."""
+    """`python -m <module>` on a port that it keeps over its lives. What it says goes to `output`, beside the
+    configuration. log_dir: None: the log is on Kafka."""
 
-    def __init__(self, module: str, config: Path, log_dir: Path) -> None:
+    def __init__(self, module: str, config: Path, log_dir: Path | None) -> None:
         self.port = free_port()
-        self.output = log_dir.parent / f"{module}-{self.port}.txt"
+        self.output = config.parent / f"{module}-{self.port}.txt"
         self._command = [
             *(sys.executable, "-m", module, "-c", str(config)),
-            *("--listen", f"127.0.0.1:{self.port}", "--log-dir", str(log_dir)),
+            *("--listen", f"127.0.0.1:{self.port}"),
+            *(("--prod",) if log_dir is None else ("--log-dir", str(log_dir))),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -90,6 +92,14 @@ class Process:
         assert self._process is not None
         self._process.kill()
         self._process.wait(STOP_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

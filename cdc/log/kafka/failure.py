@@ -33,6 +33,7 @@ class Code(IntEnum):
     TOO_FEW_REPLICAS_AFTER_APPEND = 20
     ILLEGAL_GENERATION = 22
     UNKNOWN_MEMBER = 25
+    INVALID_SESSION = 26
     REBALANCING = 27
     TOPIC_DENIED = 29
     GROUP_DENIED = 30
@@ -74,6 +75,7 @@ _ADVICE: Final[dict[int, str]] = {
     Code.GROUP_DENIED: "the user needs the ACL Read on it (kafka-acls.sh --group)",
     Code.CLUSTER_DENIED: "the user needs an ACL on the cluster (kafka-acls.sh --cluster)",
     Code.INVALID_REPLICATION: "there are not so many brokers: see modules.realtime.kafka.replication",
+    Code.INVALID_SESSION: "the broker's group.min.session.timeout.ms is more than modules.realtime.kafka.takeover",
     Code.POLICY: "a policy of the cluster forbids it",
     Code.INVALID_TXN_STATE: "Kafka aborted the transaction; it may have taken longer than the transaction timeout",
     Code.INVALID_TXN_TIMEOUT: "the broker's transaction.max.timeout.ms must be 15 minutes (its default) or more",

@@ -80,7 +80,7 @@ class KafkaLog:
     async def writer(self) -> KafkaWriter:
         """As `EventLog.writer`. A log that is not the leader stays in the queue for it until it is closed."""
         if self._seat is None:
-            self._seat = Seat(Link(self._kafka), self._names.group)
+            self._seat = Seat(Link(self._kafka), self._names.group, self._kafka.takeover)
         await self._seat.claim()
         if self._writer is not None:
             raise LogInUse(f"another task writes the log {self._names.transactional_id} already")

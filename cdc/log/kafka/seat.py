@@ -1,7 +1,7 @@
 """Who of several tailers of one database is the one that writes: the leader of a Kafka group.
 
-A group's first member leads it for as long as it is there, whoever joins; when it leaves, or is not heard of for
-`SESSION_SECONDS`, another one does. That a tailer which was only thought dead does no harm is not seen to here but by
+A group's first member leads it for as long as it is there, whoever joins; when it leaves, or is not heard of for some
+seconds, another one does. That a tailer which was only thought dead does no harm is not seen to here but by
 Kafka's fencing of transactional ids.
 """
 
@@ -16,9 +16,6 @@ from cdc.errors import LogError, LogInUse
 from cdc.log.kafka.failure import RETRIED, Code, Lost, refused
 from cdc.log.kafka.link import GROUP, Link, Passing
 
-SESSION_SECONDS: Final = 6.0
-"""The least that brokers allow, unless they are told otherwise."""
-
 _HEARTBEAT_SECONDS: Final = 0.5
 _PAUSE_SECONDS: Final = 0.1
 _VERDICT_SECONDS: Final = 12.0
@@ -28,11 +25,13 @@ _REJOIN: Final = frozenset({Code.REBALANCING, Code.ILLEGAL_GENERATION})
 
 
 class Seat:
-    """One tailer's membership, which lasts until it is closed, whether or not it leads."""
+    """One tailer's membership, which lasts until it is closed, whether or not it leads. silence: how long it may not be
+    heard of, in seconds; brokers allow 6 or more, unless they are told otherwise."""
 
-    def __init__(self, link: Link, group: str) -> None:
+    def __init__(self, link: Link, group: str, silence: float) -> None:
         self._link = link
         self._group = group
+        self._session_ms = int(silence * 1000)
         self._member = ""
         self._generation = -1
         self._leads = False
@@ -105,12 +104,11 @@ class Seat:
         self._leads = leads
 
     async def _ask_to_join(self) -> Any:
-        session_ms = int(SESSION_SECONDS * 1000)
         protocols = [(_PROTOCOL, b"")]
         while True:
             answer = await self._ask(
                 JoinGroupRequest(
-                    self._group, session_ms, session_ms, self._member, None, _PROTOCOL, protocols
+                    self._group, self._session_ms, self._session_ms, self._member, None, _PROTOCOL, protocols
                 )
             )
             if answer.error_code == Code.MEMBER_ID_REQUIRED:

@@ -108,6 +108,7 @@ def test_every_key():
               replication: 2
               messageBytes: 20MiB
               timeout: 5s
+              takeover: 10s
             retention: {age: 2h, size: 64MiB}
             cors: {origins: ["https://app.example.com", "*"]}
             readyLag: 5s
@@ -156,6 +157,7 @@ def test_every_key():
             replication=2,
             message_bytes=20 << 20,
             timeout=5.0,
+            takeover=10.0,
         ),
         retention=Retention(7200.0, 64 << 20),
         cors_origins=("https://app.example.com", "*"),

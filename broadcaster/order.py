@@ -29,7 +29,7 @@ _NEGATIVE_INFINITY, _NEGATIVE, _ZERO, _POSITIVE, _INFINITY, _NAN = (
     _NUMBER + bytes([code]) for code in range(1, 7)
 )
 _MIDDLE_EXPONENT: Final = 1 << 62
-_INVERTED: Final = bytes(range(255, -1, -1))
+INVERTED: Final = bytes(range(255, -1, -1))
 _DIGITS: Final = bytes(48 + digit if digit < 10 else 0 for digit in range(256))
 _MOMENT: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})([T ].*)?")
 _HALF: Final = Decimal("0.5")
@@ -62,7 +62,7 @@ class Order:
     def parts(self, key: bytes, row: Mapping[str, Any], types: Mapping[str, str] | None) -> Sequence[bytes]:
         """The rank, one part for each field of `sort` and of the primary key, and one more."""
         parts = [_part(field, row, types) for field in self.sort]
-        parts += [_placed(value, _kind(name, types)) for name, value in decode_row(key).items()]
+        parts += [placed(value, kind_at(name, types)) for name, value in decode_row(key).items()]
         parts.append(key)
         return parts
 
@@ -72,7 +72,7 @@ class Order:
         if self.sort:
             return _part(self.sort[0], row, types, _placed_rounded)
         name, value = next(iter(decode_row(key).items()))
-        return _placed_rounded(value, _kind(name, types))
+        return _placed_rounded(value, kind_at(name, types))
 
 
 def _part(
@@ -82,13 +82,17 @@ def _part(
     place: Callable[[Any, str | None], bytes] | None = None,
 ) -> bytes:
     path = field.path
-    value = row.get(path) if "." not in path else _reached(row, path.split("."))
-    part = _NULL if value is None else (place or _placed)(value, _kind(path, types))
-    return part.translate(_INVERTED) if field.descending else part
+    value = value_at(row, path)
+    part = _NULL if value is None else (place or placed)(value, kind_at(path, types))
+    return part.translate(INVERTED) if field.descending else part
 
 
-def _reached(node: Any, segments: list[str]) -> Any:
-    for segment in segments:
+def value_at(row: Mapping[str, Any], path: str) -> Any:
+    """What a dotted path leads to; None where that is missing."""
+    if "." not in path:
+        return row.get(path)
+    node: Any = row
+    for segment in path.split("."):
         if node.__class__ is dict:
             node = node.get(segment)
         elif node.__class__ is list and is_index(segment) and int(segment) < len(node):
@@ -98,12 +102,14 @@ def _reached(node: Any, segments: list[str]) -> Any:
     return node
 
 
-def _kind(path: str, types: Mapping[str, str] | None) -> str | None:
+def kind_at(path: str, types: Mapping[str, str] | None) -> str | None:
+    """How what is at the path is read: a key of `READERS`, None for plain JSON."""
     return base_kind(types.get(path) or types.get(array_path(path))) if types else None
 
 
-def _placed(value: Any, kind: str | None) -> bytes:
-    """Of two different results neither begins with the other, so that they can stand before something else."""
+def placed(value: Any, kind: str | None) -> bytes:
+    """The place of a value among all values: bytes that sort as they do, equal for equal ones. Of two different results
+    neither begins with the other, so that they can stand before something else."""
     if value is None:
         return _NULL
     if value.__class__ is bool:
@@ -124,9 +130,9 @@ def _placed_rounded(value: Any, kind: str | None) -> bytes:
     if kind in _NUMERIC:
         number = READERS[kind].value(value)
     elif kind is not None:
-        return _placed(value, kind)
+        return placed(value, kind)
     if number is None or number.__class__ not in (int, float, Decimal):
-        return _placed(value, kind)
+        return placed(value, kind)
     try:
         return _number(float(number))
     except OverflowError:
@@ -180,7 +186,7 @@ def _number(value: Any) -> bytes:
     if not digits:
         return _ZERO
     body = (exponent + _MIDDLE_EXPONENT).to_bytes(8) + digits + b"\0"
-    return _NEGATIVE + body.translate(_INVERTED) if negative else _POSITIVE + body
+    return _NEGATIVE + body.translate(INVERTED) if negative else _POSITIVE + body
 
 
 def _ended(text: str | bytes) -> bytes:

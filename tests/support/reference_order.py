@@ -29,7 +29,7 @@ def place(
     values: list[Any] = []
     for field in [*sort, *key]:
         path = field.removeprefix("-")
-        value = _value(_at(row, path), _kind(path, types or {}))
+        value = sort_value(at(row, path), _kind(path, types or {}))
         values.append(Descending(value) if field.startswith("-") else value)
     return values
 
@@ -50,7 +50,7 @@ class Descending:
         return bool(other._value < self._value)
 
 
-def _at(node: Any, path: str) -> Any:
+def at(node: Any, path: str) -> Any:
     for segment in path.split("."):
         if isinstance(node, list) and segment.isdigit() and int(segment) < len(node):
             node = node[int(segment)]
@@ -59,7 +59,7 @@ def _at(node: Any, path: str) -> Any:
     return node
 
 
-def _value(value: Any, kind: str) -> tuple[int, Any]:
+def sort_value(value: Any, kind: str) -> tuple[int, Any]:
     """Its class, and what it is compared as within that."""
     name, read = _read(value, kind)
     return CLASSES.index(name), read

@@ -130,6 +130,13 @@ class Access:
         if one.order is not None:
             at = one.path if one.path == "$" else f"{one.path}.options"
             self._check_order(one.order, view, at)
+        for field in () if one.aggregation is None else one.aggregation.paths:
+            if view.hides(field) or view.forces(field):
+                raise RequestError(
+                    "access_denied",
+                    f"the rules hide {field!r}: it cannot be aggregated",
+                    one.path if one.path == "$" else f"{one.path}.options",
+                )
         return conjunction(where, grant.rows), view
 
     def _check_order(self, order: Order, view: View, path: str) -> None:

@@ -179,7 +179,7 @@ class App:
         for one, (node, view) in zip(wanted, granted, strict=True):
             connection.subscriptions[one.id] = Subscription(
                 one.id,
-                self._hub.feeds[one.database].intern(one.collection, node, view, one.order),
+                self._hub.feeds[one.database].intern(one.collection, node, view, one.order, one.aggregation),
                 connection,
                 skip_initial=one.skip_initial,
                 limits=limits,

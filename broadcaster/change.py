@@ -13,7 +13,7 @@ Row: TypeAlias = dict[str, Any]
 
 Delta: TypeAlias = tuple[bytes, bytes, bytes | None, bytes]
 """(type, key, doc, rank): `insert` and `update` carry the row, `delete` None. rank: of a row, where the live query has
-an order; else empty."""
+an order; else empty. In an aggregate doc is the row's share, and rank the one that it had, if it had one."""
 
 
 class Change:

@@ -80,11 +80,25 @@ class Client:
         select: Sequence[str] | None = None,
         sort: Sequence[str] | None = None,
         limit: int | None = None,
+        aggregate: Mapping[str, Mapping[str, Any]] | None = None,
+        group_by: Sequence[str] | None = None,
     ) -> Subscription:
         """One live query on a stream of its own; it connects when iterated over or `subscribe`d. select: the fields to
         get beside the primary key; None: all. sort: the fields to sort by, `-title` for descending; limit: so many of
-        the first rows; with either, `docs` is in order."""
-        query = LiveQuery("q1", database, collection, where or {}, skip_initial, select, sort, limit)
+        the first rows; with either, `docs` is in order. aggregate: instead of rows what is made of them, as
+        `{"total": {"sum": "price"}}`, for each group that has the same values in the fields of group_by."""
+        query = LiveQuery(
+            "q1",
+            database,
+            collection,
+            where or {},
+            skip_initial,
+            select,
+            sort,
+            limit,
+            aggregate,
+            group_by,
+        )
         return Subscription(self.stream([query]))
 
     def stream(self, queries: Iterable[LiveQuery], *, cursor: str | None = None) -> Stream:

@@ -36,7 +36,8 @@ class ClientError(LivetailError):
 @dataclass(frozen=True, slots=True)
 class LiveQuery:
     """A live query of a stream, under an id of the caller's choice. sort: fields, as `title`, or `-title` for
-    descending; limit: how many rows at most."""
+    descending; limit: how many rows at most; aggregate: what is made of the rows, as `{"total": {"sum": "price"}}`, for
+    each group of them that has the same values in the fields of group_by."""
 
     id: str
     database: str
@@ -46,16 +47,24 @@ class LiveQuery:
     select: Sequence[str] | None = None
     sort: Sequence[str] | None = None
     limit: int | None = None
+    aggregate: Mapping[str, Mapping[str, Any]] | None = None
+    group_by: Sequence[str] | None = None
 
     def subscription(self) -> dict[str, Any]:
         """As a request has it."""
-        options: dict[str, Any] = {"skipInitial": self.skip_initial}
+        options: dict[str, Any] = {}
+        if self.skip_initial:
+            options["skipInitial"] = True
         if self.select is not None:
             options["select"] = list(self.select)
         if self.sort is not None:
             options["sort"] = list(self.sort)
         if self.limit is not None:
             options["limit"] = self.limit
+        if self.aggregate is not None:
+            options["aggregate"] = self.aggregate
+        if self.group_by is not None:
+            options["groupBy"] = list(self.group_by)
         return {
             "id": self.id,
             "db": self.database,

@@ -48,9 +48,8 @@ class Connection:
         return cursor_text(self._prefix, offsets)
 
     def cover(self, subscription: Subscription) -> None:
-        """From here on the cursor speaks of this subscription too. It never does of a window: what it showed cannot be
-        told from the log, which does not say what stood beyond its end."""
-        if subscription.window is None:
+        """From here on the cursor speaks of this subscription too, if the log tells what may be missed of it."""
+        if subscription.live_query.is_replayable:
             self._covered.add(subscription.digest)
             self._prefix = None
 

@@ -17,6 +17,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "pattern_too_long": (400, "the pattern is longer than allowed"),
     "bad_sort": (400, "`sort` is not a list of up to four field names"),
     "bad_limit": (400, "`limit` is no number of rows, or of more than allowed"),
+    "bad_aggregate": (400, "`aggregate` or `groupBy` is not what can be aggregated so"),
     # what it asks for
     "unknown_project": (404, "this server does not serve that project"),
     "unknown_database": (404, "the project has no database of that alias"),
@@ -36,6 +37,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
         413,
         "the initial result has more rows than allowed: narrow `where` or give a `limit`",
     ),
+    "too_many_groups": (413, "an aggregate has more groups than allowed: narrow `where`"),
     "too_many_subscriptions": (429, "more live queries on one connection than allowed"),
     "too_many_connections": (429, "more connections than allowed"),
     # the server

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from broadcaster.aggregate import Aggregation, Shares
 from broadcaster.connection import Connection
 from broadcaster.evaluate import compile_predicate
 from broadcaster.evaluation import Done, Evaluation
@@ -18,6 +19,7 @@ from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription
 from broadcaster.view import WHOLE, Projection, View
 from broadcaster.window import Head
+from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 from cdc.event import Chunk, Reset
 from cdc.log import EventLog, LogReader
@@ -48,8 +50,7 @@ class Feed:
         *,
         restart: Callable[[Subscription, str], None],
         refill: Callable[[Subscription], None],
-        transaction_bytes: int,
-        frame_bytes: int,
+        limits: Limits,
     ) -> None:
         self.database = database
         self.log = event_log
@@ -63,37 +64,45 @@ class Feed:
         self._metrics = metrics
         self._restart = restart
         self._refill = refill
-        self._transaction_bytes = transaction_bytes
-        self._frame_bytes = frame_bytes
+        self._limits = limits
         self._queries: dict[str, LiveQuery] = {}
         self._evaluation = Evaluation()
         self._boundary = asyncio.Event()
-        self._waiting: set[Subscription] = set()
+        self._waiting: dict[asyncio.Future[None], int] = {}
 
     # -- live queries -----------------------------------------------------------------------------------------
 
     def intern(
-        self, collection: str, node: Node, view: View = WHOLE, order: Order | None = None
+        self,
+        collection: str,
+        node: Node,
+        view: View = WHOLE,
+        order: Order | None = None,
+        aggregation: Aggregation | None = None,
     ) -> LiveQuery:
-        """The live query of this meaning; equal ones are the same object while anyone subscribes to it."""
+        """The live query of this meaning; equal ones are the same object while anyone subscribes to it. aggregation:
+        rows are counted rather than shown, so that the view does not matter."""
         key = f"{self.database}\0{collection}\0{canonical(node)}"
-        if not view.is_whole:
+        if aggregation is not None:
+            key += f"\0\0\0{aggregation.text()}"
+        elif not view.is_whole:
             key += f"\0{view.text()}"
         if order is not None:
             key += f"\0\0{order.text()}"
         query = self._queries.get(key)
         if query is not None:
             return query
-        projection = None if view.is_whole else Projection(view)
         return LiveQuery(
             key,
             self.database,
             collection,
             node,
             compile_predicate(node),
-            self._transaction_bytes,
-            projection,
+            self._limits.transaction_bytes,
+            None if view.is_whole or aggregation is not None else Projection(view),
             order,
+            None if aggregation is None else Shares(aggregation),
+            self._limits.groups,
         )
 
     def twin(self, query: LiveQuery) -> LiveQuery:
@@ -104,9 +113,11 @@ class Feed:
             query.collection,
             query.node,
             query.test,
-            self._transaction_bytes,
+            self._limits.transaction_bytes,
             query.projection,
             query.order,
+            query.shares,
+            query.max_groups,
         )
 
     def attach(self, subscription: Subscription) -> None:
@@ -116,13 +127,13 @@ class Feed:
         if known is not query:
             subscription.live_query = query = known
         if not query.subscriptions:
+            query.totals = None  # nobody has followed meanwhile
             self._evaluation.add(query)
         query.subscriptions.add(subscription)
         self._metrics.live_queries.set(len(self._queries))
 
     def detach(self, subscription: Subscription) -> None:
         """Dispatch no more to this subscription."""
-        self._waiting.discard(subscription)
         query = subscription.live_query
         if subscription not in query.subscriptions:
             return
@@ -150,18 +161,16 @@ class Feed:
             await asyncio.sleep(_POLL_SECONDS)
             await self.boundary()
 
-    async def join(self, subscription: Subscription, order: int) -> None:
+    async def meet(self, order: int) -> None:
         """Wait until everything that committed below `order` was dispatched."""
-        subscription.target = order
-        assert subscription.joined is not None
-        if self._boundary.is_set() and self.order is not None:
-            subscription.progress(self.order)
-        if not subscription.joined.done():
-            self._waiting.add(subscription)
-            try:
-                await subscription.joined
-            finally:
-                self._waiting.discard(subscription)
+        if self._boundary.is_set() and self.order is not None and self.order >= order:
+            return
+        met: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[met] = order
+        try:
+            await met
+        finally:
+            del self._waiting[met]
 
     # -- the log ----------------------------------------------------------------------------------------------
 
@@ -260,19 +269,20 @@ class Feed:
         self.reached_end = False
         self._evaluation.abandon()
         for query in list(self._queries.values()):
-            for subscription in list(query.subscriptions):
+            for subscription in query.subscriptions:
                 subscription.connection.epoch_changed()
-                self._lose(subscription, reason)
+            self._lose(query, reason)
 
-    def _lose(self, subscription: Subscription, reason: str) -> None:
-        """What the subscription has is worth nothing; start it over, in whichever phase it is."""
-        if subscription.phase is Phase.LIVE:
-            self._restart(subscription, reason)
-        elif subscription.phase is Phase.OVERLAY:
-            subscription.overlay.broken = True
-            subscription.make_stale(reason)
-        else:
-            subscription.make_stale(reason)
+    def _lose(self, query: LiveQuery, reason: str) -> None:
+        """What subscribers have of it is worth nothing; start them over, in whichever phase they are."""
+        query.totals = None
+        if query.overlay is not None:
+            query.overlay.broken = True
+        for subscription in list(query.subscriptions):
+            if subscription.phase is Phase.LIVE:
+                self._restart(subscription, reason)
+            else:
+                subscription.make_stale(reason)
 
     # -- dispatch ---------------------------------------------------------------------------------------------
 
@@ -282,8 +292,7 @@ class Feed:
         for reset in chunk.resets:
             for query in list(self._queries.values()):
                 if query.collection == reset.collection:
-                    for subscription in list(query.subscriptions):
-                        self._lose(subscription, reset.reason)
+                    self._lose(query, reset.reason)
         for done in self._evaluation.run(chunk):
             self.recent.add(done.part.tx, done.first, done.last)
             self.place = done.last
@@ -297,8 +306,9 @@ class Feed:
             self.place = chunk.end
             self._reach_boundary()
         if chunk.position is not None:
-            for subscription in list(self._waiting):
-                subscription.progress(chunk.position.order)
+            for met, order in self._waiting.items():
+                if chunk.position.order >= order and not met.done():
+                    met.set_result(None)
         self._metrics.dispatched(
             self._evaluation.take_candidates(), len(chunk.entries), time.perf_counter() - started
         )
@@ -306,14 +316,17 @@ class Feed:
     def _deliver(self, done: Done) -> None:
         touched: dict[Connection, None] = {}
         for query, outcome in done.outcomes:
+            if query.overlay is not None:
+                query.overlay.add(outcome)
+            told = query.fold(outcome)
+            if told is None:
+                continue
             for subscription in list(query.subscriptions):
                 if subscription.phase is Phase.LIVE:
-                    self._to_live(subscription, outcome)
+                    self._to_live(subscription, told)
                     touched[subscription.connection] = None
-                elif subscription.phase is Phase.OVERLAY:
-                    subscription.lay(outcome)
                 elif subscription.phase is Phase.SENDING:
-                    subscription.hold(outcome)
+                    subscription.hold(told)
         for connection in touched:
             connection.flush()
         if touched:
@@ -325,7 +338,7 @@ class Feed:
             self._restart(subscription, reason)
         elif outcome.truncated and not outcome.overflow:
             docs = self._left(subscription, outcome)
-            subscription.connection.emptied(subscription, docs, self._frame_bytes)
+            subscription.connection.emptied(subscription, docs, self._limits.frame_bytes)
         else:
             data = subscription.told(outcome)
             window = subscription.window
@@ -333,7 +346,7 @@ class Feed:
                 self._restart(subscription, "window_too_large")
             elif data is not None:
                 subscription.connection.push(b"diff", data)
-            elif window is not None and window.is_short:
+            elif subscription.is_short:
                 self._refill(subscription)
 
     def _left(self, subscription: Subscription, outcome: Outcome) -> list[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from broadcaster.connection import Connection, ready_data
@@ -18,8 +19,7 @@ from broadcaster.recent import PRUNE_AT
 from broadcaster.replay import Replays
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.sse import Cursor
-from broadcaster.subscription import Phase, Subscription
-from broadcaster.window import Head
+from broadcaster.subscription import Phase, Result, Subscription
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
@@ -117,15 +117,14 @@ class Hub:
             self._spawn(subscription.connection, self._establish(subscription, pause))
 
     def refill(self, subscription: Subscription) -> None:
-        """A live subscription's window must be read again."""
+        """What a live subscription shows must be read again."""
         if subscription.connection in self._tasks:
             pause = self._suspend(subscription)
             self._spawn(subscription.connection, self._refill(subscription, pause))
 
     def _suspend(self, subscription: Subscription) -> float:
-        """What comes is of no use until the subscription's next overlay begins; returns the seconds until then."""
-        subscription.begin_overlay()
-        subscription.overlay.broken = True
+        """What comes is of no use until the next snapshot; returns the seconds until it may be read."""
+        subscription.begin_waiting()
         now = asyncio.get_running_loop().time()
         pause = max(0.0, subscription.restarted_at + _RESTART_SECONDS - now)
         subscription.restarted_at = now + pause
@@ -194,19 +193,18 @@ class Hub:
         delay, complained = _RETRY_FIRST, False
         while True:
             await self._boundary(connection, feed, [subscription])
-            subscription.begin_overlay()
+            subscription.begin_waiting()
             feed.attach(subscription)
+            docs: list[Sequence[bytes]] = []
             try:
-                if not subscription.skip_initial:
-                    docs = await self._docs(subscription)
-                    if docs is None:
+                if subscription.skip_initial:
+                    subscription.begin_holding()
+                else:
+                    take = partial(_take, subscription, docs)
+                    if not await self._joins[feed.database].result(subscription, take):
                         delay = await self._back_off(delay)
                         continue
-                    await connection.send_initial(subscription, docs, self._limits.frame_bytes)
-                    count: int | None = len(docs)
-                else:
-                    subscription.begin_holding()
-                    count = None
+                    await connection.send_initial(subscription, docs[0], self._limits.frame_bytes)
             except RequestError as error:
                 if not error.retryable:
                     self._give_up(subscription, error)
@@ -219,45 +217,32 @@ class Hub:
                 continue
             await feed.boundary()
             if subscription.stale is None:
+                count = len(docs[0]) if docs else None
                 connection.go_live(subscription, ready_data(subscription, count))
                 connection.flush(asked=True)
-                if subscription.window is not None and subscription.window.is_short:
+                if subscription.is_short:
                     self.refill(subscription)
                 return
             self._reset(subscription, subscription.stale)
             delay = await self._back_off(delay)
 
-    async def _docs(self, subscription: Subscription) -> list[bytes] | None:
-        """The initial result; from then on frames are held. None: another try may bring it."""
-        join, window = self._joins[subscription.live_query.database], subscription.window
-        if window is None:
-            rows = await join.rows(subscription)
-            return None if rows is None else list(rows.values())
-        head = await join.head(subscription)
-        if head is None:
-            return None
-        window.clear()
-        window.refill(head)
-        subscription.begin_holding()
-        return window.docs
-
     async def _refill(self, subscription: Subscription, pause: float) -> None:
-        """Read a window's head again. The client is told nothing until then, and then what leads from what it shows to
+        """Read again what is shown. The client is told nothing until then, and then what leads from what it shows to
         what there is now; only where the rows it has are worth nothing does it start over."""
         await asyncio.sleep(pause)
         connection, feed = subscription.connection, self.feeds[subscription.live_query.database]
-        delay, complained = _RETRY_FIRST, False
-        head: Head | None = None
-        while head is None:
+        delay, complained, done = _RETRY_FIRST, False, False
+        while not done:
             await self._boundary(connection, feed, [subscription])
             reason = subscription.stale
             if reason is not None:
                 self._reset(subscription, reason)
                 await self._establish(subscription)
                 return
-            subscription.begin_overlay()
             try:
-                head = await self._joins[feed.database].head(subscription)
+                done = await self._joins[feed.database].result(
+                    subscription, partial(self._refilled, subscription)
+                )
             except RequestError as error:
                 if not error.retryable:
                     self._give_up(subscription, error)
@@ -265,14 +250,16 @@ class Hub:
                 if not complained:
                     connection.error(subscription, error)
                     complained = True
-            if head is None:
+            if not done:
                 delay = await self._back_off(delay)
-        data = subscription.refill(head)
+
+    def _refilled(self, subscription: Subscription, result: Result) -> None:
+        data = subscription.refill(result)
         subscription.phase = Phase.LIVE
         self._metrics.refills.inc()
         if data is not None:
-            connection.push(b"diff", data)
-            connection.flush(asked=True)
+            subscription.connection.push(b"diff", data)
+            subscription.connection.flush(asked=True)
 
     async def _boundary(
         self, connection: Connection, feed: Feed, subscriptions: Sequence[Subscription]
@@ -352,3 +339,7 @@ class Hub:
                 over.append((subscription, subscription.stale))
         connection.flush(asked=True)
         return over
+
+
+def _take(subscription: Subscription, docs: list[Sequence[bytes]], result: Result) -> None:
+    docs.append(subscription.begin(result))

@@ -5,19 +5,23 @@ Equal queries are one query: it is evaluated once and encoded once for all its s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from broadcaster.aggregate import Shares
 from broadcaster.change import Change, Delta, Part
+from broadcaster.errors import RequestError
 from broadcaster.evaluate import Predicate
 from broadcaster.index_terms import branches
 from broadcaster.order import Order
-from broadcaster.predicate import Node
+from broadcaster.predicate import Node, fields
+from broadcaster.totals import Totals, difference
 from broadcaster.view import Projection, View
 from broadcaster.window import Step
 
 if TYPE_CHECKING:
+    from broadcaster.overlay import Overlay
     from broadcaster.subscription import Subscription
 
 _PREFIXES = {kind: b'{"type":"%b","find":' % kind for kind in (b"insert", b"update", b"delete")}
@@ -29,11 +33,12 @@ class Outcome:
 
     deltas: in the transaction's order; after the last truncate, where there was one.
     suffix: the frame's data from `"time"` on, shared by all subscribers; what stands before it is the id. Empty in a
-        live query that has an order: each subscriber is shown something else of it.
+        live query that has an order: each subscriber is shown something else of it. Empty in an aggregate: see `fold`.
     tx, time: the transaction's id, and when it was committed, in Unix ms.
     truncated: the collection was emptied first.
     uncertain: a row's old image was missing, so `deltas` say what each key is now, but not what it was.
     overflow: the changes are more than a frame may hold; `deltas` are not all.
+    is_short, is_large: an aggregate must be read again, since too little of it is known; has too many groups.
     """
 
     deltas: Sequence[Delta]
@@ -43,6 +48,8 @@ class Outcome:
     truncated: bool = False
     uncertain: bool = False
     overflow: bool = False
+    is_short: bool = False
+    is_large: bool = False
 
     @property
     def reset_reason(self) -> str | None:
@@ -51,16 +58,22 @@ class Outcome:
             return "transaction_too_large"
         if self.uncertain:
             return "before_image_missing"
-        return None
+        return "too_many_groups" if self.is_large else None
 
 
 Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool, "View | None", bool]
-"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys; whether it has an
-order."""
+"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys; whether it is
+replayable."""
 
 
 class LiveQuery:
-    """A query with its compiled predicate, and who subscribed to it."""
+    """A query with its compiled predicate, and who subscribed to it.
+
+    overlay: what the stream tells while a snapshot of it is read, None while none is. totals: of an aggregate, None
+    until it was read. is_replayable: whether the log alone tells what a client missed. It tells neither what stood
+    beyond the end of a window, nor what a client was shown of an aggregate; of these `newest` is the last transaction
+    that touched it (id, time).
+    """
 
     __slots__ = (
         "_deltas",
@@ -72,12 +85,18 @@ class LiveQuery:
         "branches",
         "collection",
         "database",
+        "is_replayable",
         "key",
+        "max_groups",
+        "newest",
         "node",
         "order",
+        "overlay",
         "projection",
+        "shares",
         "subscriptions",
         "test",
+        "totals",
     )
 
     def __init__(
@@ -90,9 +109,12 @@ class LiveQuery:
         limit: int,
         projection: Projection | None = None,
         order: Order | None = None,
+        shares: Shares | None = None,
+        max_groups: int = 0,
     ) -> None:
         """key: the canonical form, rules included; limit: bytes of changes that one frame may hold; projection: what
-        of the rows is shown, None for all; order: None where rows come in no order."""
+        of the rows is shown, None for all; order: None where rows come in no order; shares: of an aggregate, None where
+        rows are shown; max_groups: how many rows it may have."""
         self.key = key
         self.database = database
         self.collection = collection
@@ -100,6 +122,12 @@ class LiveQuery:
         self.test = test
         self.projection = projection
         self.order = order
+        self.shares = shares
+        self.max_groups = max_groups
+        self.totals: Totals | None = None
+        self.overlay: Overlay | None = None
+        self.newest = "", 0
+        self.is_replayable = order is None and shares is None
         self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
         self._limit = limit
@@ -109,6 +137,42 @@ class LiveQuery:
     def is_indexed(self) -> bool:
         """Whether it is asked only about changes that may touch it."""
         return self.branches is not None
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The top-level fields beside the primary key that a read must bring; None for all."""
+        if self.shares is None:
+            return None
+        aggregated = {path.partition(".")[0] for path in self.shares.aggregation.paths}
+        return fields(self.node) | aggregated
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether an aggregate is known as it is where the feed stands."""
+        return self.totals is not None and not self.totals.is_short
+
+    @property
+    def told(self) -> Mapping[bytes, bytes]:
+        """What subscribers to an aggregate were told of it: find → doc."""
+        return {} if self.totals is None else self.totals.told
+
+    @property
+    def docs(self) -> list[bytes] | None:
+        """The rows of an aggregate; None where it is not known."""
+        return list(self.told.values()) if self.is_filled else None
+
+    @property
+    def group_by(self) -> Sequence[str]:
+        """The fields that an aggregate's rows are known by."""
+        return () if self.shares is None else self.shares.aggregation.group_by
+
+    def fill(self, shares: Iterable[bytes]) -> None:
+        """Know an aggregate: these are the shares of all its rows. Raises RequestError `too_many_groups`."""
+        assert self.shares is not None
+        totals = Totals(self.shares, self.max_groups, shares)
+        if totals.is_large:
+            raise RequestError("too_many_groups", f"the result has more than {self.max_groups} (groups)")
+        self.totals = totals
 
     def clear(self) -> None:
         """Forget what the open transaction did so far."""
@@ -126,31 +190,19 @@ class LiveQuery:
         test = self.test.for_types(change.types)
         is_in = change.after is not None and test(change.after_row)
         if op == "c":
-            if is_in:
-                self._add(b"insert", change, change.after)
-            return is_in
+            return is_in and self._add(b"insert", change)
         if op not in ("u", "d"):
             return False
         if change.before is None:
             self._uncertain = True
-            if is_in:
-                self._add(b"insert", change, change.after)
-            else:
-                self._add(b"delete", change, None)
-            return True
+            return self._add(b"insert" if is_in else b"delete", change)
         if test(change.before_row):
-            if not is_in:
-                self._add(b"delete", change, None)
-            elif change.before == change.after or self._shows_alike(change):
+            if is_in and change.before == change.after:
                 return False
-            else:
-                self._add(b"update", change, change.after)
-            return True
-        if is_in:
-            self._add(b"insert", change, change.after)
-        return is_in
+            return self._add(b"update" if is_in else b"delete", change)
+        return is_in and self._add(b"insert", change)
 
-    def shown(self, key: bytes, doc: bytes) -> bytes:
+    def _shown(self, key: bytes, doc: bytes) -> bytes:
         """The row as subscribers see it."""
         return doc if self.projection is None else self.projection.doc(key, doc)
 
@@ -169,7 +221,7 @@ class LiveQuery:
             return False
         assert change.before is not None
         assert change.after is not None
-        if self.shown(change.key, change.before) != self.shown(change.key, change.after):
+        if self._shown(change.key, change.before) != self._shown(change.key, change.after):
             return False
         order = self.order
         return order is None or (
@@ -177,10 +229,20 @@ class LiveQuery:
             == order.rank(change.key, change.after_row, change.types)
         )
 
-    def _add(self, kind: bytes, change: Change, doc: bytes | None) -> None:
-        key, rank = change.key, b""
-        if doc is not None:
-            doc = self.shown(key, doc)
+    def _add(self, kind: bytes, change: Change) -> bool:
+        """Keep what a change does to the result; False if that is nothing after all."""
+        key, doc, rank = change.key, None if kind == b"delete" else change.after, b""
+        if self.shares is not None:
+            if kind != b"insert" and change.before is not None:
+                rank = self.shares.of(change.before_row, change.types)
+            if doc is not None:
+                doc = self.shares.of(change.after_row, change.types)
+            if doc == rank:
+                return False
+        elif kind == b"update" and self._shows_alike(change):
+            return False
+        elif doc is not None:
+            doc = self._shown(key, doc)
             if self.order is not None:
                 rank = self.order.rank(key, change.after_row, change.types)
         self._size += len(key) + (0 if doc is None else len(doc))
@@ -191,6 +253,7 @@ class LiveQuery:
             if self._deltas is None:
                 self._deltas = []
             self._deltas.append((kind, key, doc, rank))
+        return True
 
     def finish(self, part: Part, outcomes: dict[Fate, Outcome]) -> Outcome:
         """The transaction has ended: what it did here; the next one starts clean. outcomes: those of this transaction
@@ -198,34 +261,71 @@ class LiveQuery:
         deltas = tuple(self._deltas or ())
         projection = self.projection
         view = None if projection is None or not projection.view.hidden else projection.view
-        fate = deltas, self._truncated, self._uncertain, self._overflow, view, self.order is not None
+        fate = deltas, self._truncated, self._uncertain, self._overflow, view, self.is_replayable
         outcome = outcomes.get(fate)
         if outcome is None:
-            suffix = b"" if self.order is not None else self._suffix(part, deltas, view)
+            suffix = b""
+            if self.is_replayable:
+                suffix = _suffix(part.time, part.tx, deltas if view is None else self._masked(deltas))
             outcome = outcomes[fate] = Outcome(
                 deltas, suffix, part.tx, part.time, self._truncated, self._uncertain, self._overflow
             )
         self.clear()
         return outcome
 
-    def _suffix(self, part: Part, deltas: Sequence[Delta], view: View | None) -> bytes:
-        if view is not None:
-            deltas = self._masked(deltas)
-        changes = b",".join([_encode(kind, key, doc) for kind, key, doc, _ in deltas])
-        return b'"time":%d,"tx":"%b","changes":[%b]}' % (part.time, part.tx.encode(), changes)
+    def fold(self, outcome: Outcome) -> Outcome | None:
+        """What a transaction is to those who have the result: of an aggregate what it changes in its rows. None where
+        that is nothing, or where nobody has it. Call once for each, in order."""
+        if self.is_replayable:
+            return outcome
+        self.newest = outcome.tx, outcome.time
+        if self.shares is None:
+            return outcome
+        if self.totals is None or self.totals.is_short:
+            return None
+        if outcome.reset_reason is not None:
+            self.totals = None
+            return outcome
+        tx, time = outcome.tx, outcome.time
+        if outcome.truncated:
+            self.totals = Totals(self.shares, self.max_groups)
+        deltas = self.totals.apply((before, after or b"") for _, _, after, before in outcome.deltas)
+        if self.totals.is_large or (self.totals.is_short and outcome.truncated):
+            is_large, self.totals = self.totals.is_large, None
+            return Outcome((), b"", tx, time, overflow=not is_large, is_large=is_large)
+        if self.totals.is_short:
+            return Outcome((), b"", tx, time, is_short=True)
+        if outcome.truncated:
+            deltas = difference({}, self.totals.told)
+        elif not deltas:
+            return None
+        return Outcome(deltas, _suffix(time, tx, deltas), tx, time, outcome.truncated)
 
-    def steps_suffix(self, steps: Sequence[Step], outcome: Outcome) -> bytes:
-        """A frame's data from `"time"` on, where a result that has an order changes so. outcome: whose time and
-        transaction the frame bears."""
+    def difference_suffix(self, before: Mapping[bytes, bytes]) -> bytes | None:
+        """A frame's data from `"time"` on, where an aggregate's rows were these (find → doc) before; None where they
+        still are. Under the name of the newest transaction."""
+        deltas = difference(before, self.told)
+        tx, time = self.newest
+        return _suffix(time, tx, deltas) if deltas else None
+
+    def steps_suffix(self, steps: Sequence[Step]) -> bytes:
+        """A frame's data from `"time"` on, where a result that has an order changes so. Under the name of the newest
+        transaction."""
         mask = None if self.projection is None else self.projection.key
         changes = b",".join(
             [_encode_step(step, step.key if mask is None else mask(step.key)) for step in steps]
         )
-        return b'"time":%d,"tx":"%b","changes":[%b]}' % (outcome.time, outcome.tx.encode(), changes)
+        tx, time = self.newest
+        return b'"time":%d,"tx":"%b","changes":[%b]}' % (time, tx.encode(), changes)
 
     def _masked(self, deltas: Sequence[Delta]) -> list[Delta]:
         assert self.projection is not None
         return [(kind, self.projection.key(key), doc, rank) for kind, key, doc, rank in deltas]
+
+
+def _suffix(time: int, tx: str, deltas: Sequence[Delta]) -> bytes:
+    changes = b",".join([_encode(kind, key, doc) for kind, key, doc, _ in deltas])
+    return b'"time":%d,"tx":"%b","changes":[%b]}' % (time, tx.encode(), changes)
 
 
 def _encode(kind: bytes, key: bytes, doc: bytes | None) -> bytes:

@@ -64,6 +64,11 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.snapshots_shared = Counter(
+            "broadcaster_snapshots_shared",
+            "Initial results that were taken from the snapshot of an equal live query",
+            registry=registry,
+        )
         self.rejections = Counter(
             "broadcaster_rejections", "Requests and subscriptions refused", ["code"], registry=registry
         )

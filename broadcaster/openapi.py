@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from broadcaster.aggregate import Function
 from broadcaster.errors import CODES
 from cdc import VERSION
 
@@ -46,6 +47,12 @@ def openapi(project: str) -> dict[str, Any]:
                             "Up to 4 fields, joined by commas; `-title` for descending. The key breaks ties.",
                         ),
                         _parameter("limit", "query", "So many of the first rows, up to `initialRows`."),
+                        _parameter(
+                            "aggregate",
+                            "query",
+                            'What is made of the rows, as JSON: `{"n":{"count":true},"total":{"sum":"price"}}`.',
+                        ),
+                        _parameter("groupBy", "query", "One or two fields, joined by a comma."),
                         _parameter("skipInitial", "query", "`true`: changes only."),
                         _parameter("id", "query", "The live query's id in the frames; `q1` if missing."),
                         *common,
@@ -120,6 +127,29 @@ def openapi(project: str) -> dict[str, Any]:
                                     "items": {"type": "string"},
                                 },
                                 "limit": {"type": "integer", "minimum": 1},
+                                "aggregate": {
+                                    "type": "object",
+                                    "minProperties": 1,
+                                    "maxProperties": 10,
+                                    "additionalProperties": {
+                                        "type": "object",
+                                        "minProperties": 1,
+                                        "maxProperties": 1,
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            function: {"type": ["string", "boolean"]}
+                                            if function == "count"
+                                            else {"type": "string"}
+                                            for function in Function
+                                        },
+                                    },
+                                },
+                                "groupBy": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "maxItems": 2,
+                                    "items": {"type": "string"},
+                                },
                             },
                         },
                     },

@@ -9,15 +9,19 @@ from typing import Any
 
 import msgspec
 
+from broadcaster.aggregate import Aggregate, Aggregation, Function
 from broadcaster.errors import RequestError
 from broadcaster.order import Order, SortField
 
 _SINGLE_ID = "q1"
 _MAX_ID_CHARS = 200
-_OPTIONS = {"skipInitial", "select", "sort", "limit"}
-_PARAMETERS = {"where", "skipInitial", "select", "sort", "limit", "cursor", "id", "ticket", "token"}
+_OPTIONS = {"skipInitial", "select", "sort", "limit", "aggregate", "groupBy"}
+_PARAMETERS = {"where", *_OPTIONS, "cursor", "id", "ticket", "token"}
 _MAX_SORTED = 4
 _MAX_SELECTED = 100
+_MAX_AGGREGATES = 10
+_MAX_GROUPED = 2
+_MAX_NAME_CHARS = 100
 _MAX_PATH_CHARS = 1000
 _MAX_PATH_SEGMENTS = 32
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -35,6 +39,7 @@ class Wanted:
     path: str
     select: tuple[str, ...] | None = None
     order: Order | None = None
+    aggregation: Aggregation | None = None
 
 
 def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
@@ -55,8 +60,13 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     if "limit" in query:
         limit = query["limit"]
         options["limit"] = int(limit) if _WHOLE.fullmatch(limit) else limit
+    if "aggregate" in query:
+        options["aggregate"] = _json(query["aggregate"], "$.aggregate")
+    if "groupBy" in query:
+        options["groupBy"] = query["groupBy"].split(",")
+    aggregation = _aggregation(options, query, "$")
     order = _order(options, skip == "true", "$")
-    return Wanted(name, database, collection, where, skip == "true", "$", select, order)
+    return Wanted(name, database, collection, where, skip == "true", "$", select, order, aggregation)
 
 
 def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
@@ -104,8 +114,11 @@ def _wanted(item: Any, path: str) -> Wanted:
     if not isinstance(skip, bool):
         raise RequestError("bad_request", "must be true or false", f"{path}.options.skipInitial")
     select = _select(options["select"], f"{path}.options.select") if "select" in options else None
+    aggregation = _aggregation(options, options, f"{path}.options")
     order = _order(options, skip, f"{path}.options")
-    return Wanted(item["id"], item["db"], item["col"], item.get("where", {}), skip, path, select, order)
+    return Wanted(
+        item["id"], item["db"], item["col"], item.get("where", {}), skip, path, select, order, aggregation
+    )
 
 
 def _order(options: Mapping[str, Any], skip_initial: bool, path: str) -> Order | None:
@@ -125,18 +138,73 @@ def _order(options: Mapping[str, Any], skip_initial: bool, path: str) -> Order |
     return Order(sort, limit)
 
 
+def _aggregation(options: Mapping[str, Any], given: Mapping[str, Any], path: str) -> Aggregation | None:
+    """What is aggregated; None where rows are asked for. given: all that was asked for."""
+    if "aggregate" not in options:
+        if "groupBy" in options:
+            raise RequestError("bad_aggregate", "`groupBy` stands beside `aggregate` only", f"{path}.groupBy")
+        return None
+    for name in ("select", "sort", "limit", "skipInitial"):
+        if given.get(name, False) not in (False, "false"):
+            raise RequestError("bad_aggregate", f"`{name}` does not go with `aggregate`", f"{path}.{name}")
+    group_by = options.get("groupBy", [])
+    if "groupBy" in options and (not isinstance(group_by, list) or not 0 < len(group_by) <= _MAX_GROUPED):
+        raise RequestError(
+            "bad_aggregate", f"must be a list of 1 to {_MAX_GROUPED} field names", f"{path}.groupBy"
+        )
+    for place, name in enumerate(group_by):
+        if not _is_path(name) or name in group_by[:place]:
+            raise RequestError(
+                "bad_aggregate", "must be a field name, and each another one", f"{path}.groupBy[{place}]"
+            )
+    return Aggregation(_aggregates(options["aggregate"], group_by, f"{path}.aggregate"), tuple(group_by))
+
+
+def _aggregates(asked: Any, group_by: list[str], path: str) -> tuple[Aggregate, ...]:
+    if not isinstance(asked, dict) or not 0 < len(asked) <= _MAX_AGGREGATES:
+        raise RequestError(
+            "bad_aggregate",
+            f'must be an object of 1 to {_MAX_AGGREGATES} fields, as {{"n": {{"count": true}}}}',
+            path,
+        )
+    aggregates: list[Aggregate] = []
+    for name, one in asked.items():
+        here = f"{path}.{name[:_MAX_NAME_CHARS]}"
+        if not 0 < len(name) <= _MAX_NAME_CHARS or name in group_by:
+            raise RequestError(
+                "bad_aggregate",
+                f"its name must have 1 to {_MAX_NAME_CHARS} characters, and be no group's",
+                here,
+            )
+        if not isinstance(one, dict) or len(one) != 1 or next(iter(one)) not in list(Function):
+            raise RequestError("bad_aggregate", f"must be an object with one of {', '.join(Function)}", here)
+        [(function, field)] = one.items()
+        if field is True and function == Function.COUNT:
+            aggregates.append(Aggregate(name, Function.COUNT))
+        elif _is_path(field):
+            aggregates.append(Aggregate(name, Function(function), field))
+        else:
+            rows = ", or true for all rows" if function == Function.COUNT else ""
+            raise RequestError("bad_aggregate", f"must be a field name{rows}", f"{here}.{function}")
+    return tuple(aggregates)
+
+
+def _is_path(name: Any) -> bool:
+    if not isinstance(name, str) or len(name) > _MAX_PATH_CHARS:
+        return False
+    segments = name.split(".")
+    return len(segments) <= _MAX_PATH_SEGMENTS and not any(
+        not segment or segment.startswith("$") for segment in segments
+    )
+
+
 def _sort(fields: Any, path: str) -> tuple[SortField, ...]:
     if not isinstance(fields, list) or not 0 < len(fields) <= _MAX_SORTED:
         raise RequestError("bad_sort", f"must be a list of 1 to {_MAX_SORTED} field names", path)
     sort: list[SortField] = []
     for place, text in enumerate(fields):
         name = text.removeprefix("-") if isinstance(text, str) else ""
-        segments = name.split(".")
-        if (
-            len(name) > _MAX_PATH_CHARS
-            or len(segments) > _MAX_PATH_SEGMENTS
-            or any(not segment or segment.startswith("$") for segment in segments)
-        ):
+        if not _is_path(name):
             raise RequestError(
                 "bad_sort", "must be a field name, as `title`, or `-title` for descending", f"{path}[{place}]"
             )

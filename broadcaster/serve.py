@@ -55,8 +55,7 @@ async def serve(
             metrics,
             restart=restart,
             refill=refill,
-            transaction_bytes=limits.transaction_bytes,
-            frame_bytes=limits.frame_bytes,
+            limits=limits,
         )
         for alias in config.databases
         if config.realtime_collections(alias)

@@ -15,7 +15,8 @@ class Limits:
 
     initial_rows, initial_bytes: of one initial result; hold_bytes: changes kept while one snapshot is read or sent;
     replay_bytes: log read to resume one connection; frame_bytes: of one `initial` frame; transaction_bytes: changes
-    of one transaction to one live query in one frame; unsent_bytes: waiting for one slow reader.
+    of one transaction to one live query in one frame; unsent_bytes: waiting for one slow reader; groups: rows of one
+    aggregate.
     """
 
     connections: int = 10_000
@@ -32,6 +33,7 @@ class Limits:
     where_conditions: int = 100
     in_items: int = 1_000
     pattern_characters: int = 1_000
+    groups: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

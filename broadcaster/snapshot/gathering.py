@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Mapping
+from typing import Final
 
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.window import margin
+
+_ROW_BYTES: Final = 150
+"""What a row takes beside its key and its share, until they are added up."""
 
 
 class Gathering:
@@ -16,7 +20,8 @@ class Gathering:
 
     pushed: so many leading fields of the order (then of the primary key) are the order in which the rows come. rounded:
         it is the first field, as `Order.rounded` has it; the rows come in several reads, some of them twice.
-    rows: key → doc; ranks: key → rank, of an ordered result; both in the order of the result.
+    rows: key → doc, of an aggregate key → share; ranks: key → rank, of an ordered result; both in the order of the
+        result.
     """
 
     def __init__(
@@ -40,7 +45,11 @@ class Gathering:
         row = decode_row(doc)
         if not query.test(row, kinds):
             return True
-        if query.order is None:
+        if query.shares is not None:
+            share = query.shares.of(row, kinds)
+            self._docs[key] = share
+            self._size += len(key) + len(share) + _ROW_BYTES
+        elif query.order is None:
             self._docs[key] = doc
             self._size += len(doc)
         elif key not in self._docs:
@@ -52,7 +61,7 @@ class Gathering:
                 if leading > self._order[-1][2]:
                     return False
             self._keep(key, doc, b"".join(parts), leading)
-        rows = len(self._docs) if self._wanted is None else 0
+        rows = len(self._docs) if self._wanted is None and query.shares is None else 0
         check_size(rows, self._size, self._max_rows, self._max_bytes)
         return True
 

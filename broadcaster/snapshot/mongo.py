@@ -14,7 +14,7 @@ from broadcaster.errors import RequestError
 from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.gathering import Gathering, wanted
 from broadcaster.snapshot.mongo_order import WHOLE, Read, reads
-from broadcaster.snapshot.mongo_query import push_down
+from broadcaster.snapshot.mongo_query import projection, push_down
 from broadcaster.snapshot.reader import Snapshot
 from cdc.mongo.connect import Client, cancellable, connect, force_progress, reason
 from cdc.mongo.decode import order_of
@@ -77,6 +77,7 @@ class MongoReader:
             "find",
             query.collection,
             filter={"$and": [condition, read.filter]} if read.filter else condition,
+            projection=projection(query.columns),
             **ordered,
             collation={"locale": "simple"},
             batchSize=_FETCH_ROWS,
@@ -95,6 +96,15 @@ class MongoReader:
         finally:
             await cursor.close()
         return limit == 0 or count < limit
+
+    @cancellable
+    async def position(self) -> tuple[str, int]:
+        """See `SnapshotReader.position`."""
+        try:
+            client = self._connected()
+            return await epoch_of(client), order_of(await self._now(client)) + 1
+        except PyMongoError as error:
+            raise self._unavailable(error) from error
 
     @cancellable
     async def shows(self) -> Callable[[str], bool]:

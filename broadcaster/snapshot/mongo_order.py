@@ -14,6 +14,7 @@ from typing import Any, Final
 from bson.datetime_ms import DatetimeMS
 
 from broadcaster.order import Order, SortField
+from broadcaster.snapshot.mongo_query import is_unicode
 
 _FARTHEST: Final = 310_000_000_000_000  # ms; within the years that a predicate can read
 _DATES: Final = {"$gte": DatetimeMS(-_FARTHEST), "$lte": DatetimeMS(_FARTHEST)}
@@ -40,7 +41,7 @@ WHOLE: Final = Read({})
 def reads(order: Order) -> Sequence[Read]:
     """All documents, some of them perhaps twice. One read of everything where MongoDB's sort is of no use."""
     first = order.sort[0] if order.sort else SortField("_id")
-    if "." in first.path or "\0" in first.path or not _is_unicode(first.path):
+    if "." in first.path or "\0" in first.path or not is_unicode(first.path):
         return [WHOLE]
     direction = -1 if first.descending else 1
 
@@ -57,11 +58,3 @@ def reads(order: Order) -> Sequence[Read]:
         sorted_by({"$type": "objectId"}),
         sorted_by({"$eq": None}),
     ]
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -63,6 +63,15 @@ def push_down(node: Node) -> Filter:
             return _leaf(node)
 
 
+def projection(fields: Iterable[str] | None) -> dict[str, int]:
+    """What to bring of each document beside its `_id`: everything (`{}`) for None, and where no document could have
+    the fields."""
+    names = {"_id", *([] if fields is None else fields)}
+    if fields is None or any("\0" in name or not is_unicode(name) for name in names):
+        return {}
+    return dict.fromkeys(sorted(names), 1)
+
+
 def _all(filters: Iterable[Filter]) -> Filter:
     kept = [each for each in filters if each != EVERYTHING]
     if not kept:
@@ -87,7 +96,7 @@ def _is_told(path: str) -> bool:
         and not segment.startswith("$")
         and not segment.isdigit()
         and "\0" not in segment
-        and _is_valid(segment)
+        and is_unicode(segment)
         for segment in path.split(".")
     )
 
@@ -157,7 +166,7 @@ def _equal(literal: bool | int | float | str) -> tuple[list[Any], list[Filter]]:
         return [literal], []
     if not isinstance(literal, str):
         return _equal_number(literal)
-    values: list[Any] = [literal] if _is_valid(literal) else []
+    values: list[Any] = [literal] if is_unicode(literal) else []
     conditions: list[Filter] = []
     if len(literal) == 24 and ObjectId.is_valid(literal):
         values.append(ObjectId(literal))
@@ -182,7 +191,7 @@ def _equal_number(number: int | float | Decimal) -> tuple[list[Any], list[Filter
 
 def _beginning(prefix: str) -> list[Filter]:
     """Conditions of which one holds for whatever is text and begins so."""
-    if not prefix or "\0" in prefix or not _is_valid(prefix):
+    if not prefix or "\0" in prefix or not is_unicode(prefix):
         return [_TEXT]
     return [{"$regex": f"^{re.escape(prefix)}"}, {"$type": "symbol"}, _TEXT_IN_JSON]
 
@@ -192,7 +201,7 @@ def _ranges(op: Comparison, literal: Literal) -> list[Filter]:
     if isinstance(literal, bool):
         return [{op.value: literal}]
     if isinstance(literal, str):
-        text = {op.value: literal} if _is_valid(literal) else {"$type": "string"}
+        text = {op.value: literal} if is_unicode(literal) else {"$type": "string"}
         return [text, _TEXT_IN_JSON]
     if isinstance(literal, (int, float)):
         if _is_exact(literal):
@@ -233,7 +242,7 @@ def _date(millis: int) -> DatetimeMS:
     return DatetimeMS(max(-_MOST_MS, min(_MOST_MS, millis)))
 
 
-def _is_valid(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether it can be sent: no lone surrogates."""
     try:
         text.encode()

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -59,6 +60,10 @@ class MysqlReader:
         """See `SnapshotReader.read`. One transaction with a consistent view, which holds the table's metadata lock, so
         that no DDL changes it meanwhile."""
         return await self._run(lambda connection: self._read(connection, query, max_rows, max_bytes))
+
+    async def position(self) -> tuple[str, int]:
+        """See `SnapshotReader.position`."""
+        return await self._run(self._position)
 
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""
@@ -135,6 +140,12 @@ class MysqlReader:
         # TRUNCATE, which is in the engine first: the snapshot's own place is therefore where the binlog ends after it.
         return visibility(place if xa == "0" else min(before, place))
 
+    def _position(self, connection: Connection) -> tuple[str, int]:
+        identity = identify(connection)
+        place = self._end(connection, identity)
+        connection.rollback()
+        return identity.epoch, place
+
     def _shows(self, connection: Connection) -> Callable[[str], bool]:
         identity = identify(connection)
         shows = self._begin(connection, identity)
@@ -167,8 +178,11 @@ class MysqlReader:
 def _gather(
     connection: Connection, table: Table, query: LiveQuery, max_rows: int, max_bytes: int
 ) -> Gathering:
-    encode = _compiled(table)
     columns = {column.name: column for column in table.columns}
+    if query.columns is not None:
+        needed = query.columns | {*table.key}
+        table = replace(table, columns=tuple(column for column in table.columns if column.name in needed))
+    encode = _compiled(table)
     where = push_down(query.node, columns)
     place = identifier(table.schema, table.name)
     statement = f"SELECT {select_list(table)} FROM {place} WHERE {where.sql}"

@@ -84,27 +84,35 @@ class PostgresReader:
         max_bytes: int,
     ) -> Gathering:
         types = await types_of(conn, [column.oid for column in table.columns])
-        encode = compile_row(table.columns, table.key, types)
+        columns = table.columns
+        if query.columns is not None:
+            columns = tuple(c for c in columns if c.name in query.columns or c.name in table.key)
+        encode = compile_row(columns, table.key, types)
         utf8 = conn.info.parameter_status("server_encoding") == "UTF8"
         infos = {c.name: _column_info(c, types, utf8) for c in table.columns}
         where = push_down(query.node, infos)
         order = None if wanted(query) is None else query.order
         ordered = bands(order, table.key, infos)
-        columns = ", ".join(quoted(column.name) for column in table.columns)
+        selected = ", ".join(quoted(column.name) for column in columns)
         place = f"{quoted(table.schema)}.{quoted(table.name)}"
         found = Gathering(query, max_rows, max_bytes, ordered.pushed)
         for band, order_by in ordered.parts:
             condition = where.sql if band == "TRUE" else f"({where.sql}) AND {band}"
             await conn.execute(
-                f"DECLARE livetail NO SCROLL CURSOR FOR SELECT {columns} FROM {place} "
+                f"DECLARE livetail NO SCROLL CURSOR FOR SELECT {selected} FROM {place} "
                 f"WHERE {condition}{order_by}".encode(),
                 where.params,
             )
-            more = await _fetch(conn, encode, len(table.columns), found)
+            more = await _fetch(conn, encode, len(columns), found)
             await conn.execute("CLOSE livetail")
             if not more:
                 break
         return found
+
+    async def position(self) -> tuple[str, int]:
+        """See `SnapshotReader.position`."""
+        async with self._connection() as conn:
+            return await self._system(conn), await end_of_log(conn)
 
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""

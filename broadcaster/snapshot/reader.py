@@ -13,7 +13,7 @@ from broadcaster.livequery import LiveQuery
 class Snapshot:
     """A query's result, and how it relates to the database's log.
 
-    rows: key → doc, both JSON as in the change events.
+    rows: key → doc, both JSON as in the change events; of an aggregate key → the row's share.
     epoch, order: as in `Position`; everything that the read saw committed below `order`.
     shows: whether the read saw what a transaction did, by its id as in the events. A log can show a commit before
         other sessions see it, so the overlay must add earlier transactions that the read does not show.
@@ -36,8 +36,12 @@ class SnapshotReader(Protocol):
 
     async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
         """The query's result now; with a limit, its first rows and some more. Raises RequestError `result_too_large`
-        beyond `max_rows` (where there is no limit) or `max_bytes` of docs,
+        beyond `max_rows` (where rows are shown and there is no limit) or `max_bytes` of docs,
         `database_unavailable` while the database cannot answer or has no such table (worth another try)."""
+
+    async def position(self) -> tuple[str, int]:
+        """(epoch, order): everything that is committed now did so below `order`. Raises RequestError
+        `database_unavailable`."""
 
     async def shows(self) -> Callable[[str], bool]:
         """Which transactions a read would see now. Raises RequestError `database_unavailable`."""

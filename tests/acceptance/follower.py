@@ -7,7 +7,7 @@ next: so every state is one that the database had, and every change comes once.
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from history import Bounds, Expected, Moment, View, listed
 from tables import Key, Row
@@ -32,7 +32,7 @@ class Follower:
         self.name = name
         self.query = query
         self.view = view
-        self.rows: dict[Key, int] = {}
+        self.rows: dict[Key, Any] = {}
         self.frames_seen = 0
         self.resets: list[str] = []
         self._table = view.table
@@ -65,7 +65,7 @@ class Follower:
             return None
         return f"waiting for {self._tell(self.view.next_relevant(self._places[-1]))}"
 
-    def compare(self, database: dict[Key, int]) -> None:
+    def compare(self, database: dict[Key, Any]) -> None:
         """Hold the client's map to the database's own answer, key → version."""
         if self._knows_rows and self.rows != database:
             self._violated(
@@ -73,7 +73,7 @@ class Follower:
                 f"only the client has {_only(self.rows, database)}\n"
                 f"only the database has {_only(database, self.rows)}",
             )
-        if self.view.state != database:
+        if self.view.result != database:
             raise AssertionError(f"the oracle itself is wrong about {self.query}")
 
     def _judge(self, frame: Frame, floor: int, ceiling: int) -> None:
@@ -112,13 +112,12 @@ class Follower:
             # Nothing was read, so the stream may begin with what had been acknowledged a moment before.
             self._places = list(range(earliest, ceiling + 1))
             return
-        rows: dict[Key, int] = {}
+        rows: dict[Key, Any] = {}
         for doc in initial.docs:
-            key = self._table.find(doc)
+            key, image = self._image(doc)
             if key in rows:
                 self._violated(f"the initial result has {key} twice")
-            self._check_doc(doc)
-            rows[key] = doc["version"]
+            rows[key] = image
         if ready.count != len(rows):
             self._violated(f"`ready` counts {ready.count} rows, the result has {len(rows)}")
         self.rows, self._knows_rows = rows, True
@@ -131,6 +130,11 @@ class Follower:
             )
         if not self._places:
             self._violated(f"an initial result of the wrong time: of {places}, not of {floor}…{ceiling}")
+
+    def _image(self, doc: Row) -> tuple[Key, Any]:
+        """Of a row its key and what names its image."""
+        self._check_doc(doc)
+        return self._table.find(doc), doc["version"]
 
     def _diff(self, diff: Diff) -> None:
         if not self._places or self._was_reset:
@@ -197,12 +201,13 @@ class Follower:
         raise BrokenPromiseError(
             f"{self.name}: {what}\n{more}\n"
             f"live query {query.id} on {query.collection} where {json.dumps(query.where)}"
-            f"{' (skipInitial)' if query.skip_initial else ''} sort {query.sort} limit {query.limit}\n"
+            f"{' (skipInitial)' if query.skip_initial else ''} sort {query.sort} limit {query.limit} "
+            f"aggregate {query.aggregate} by {query.group_by}\n"
             f"its last frames:\n  " + "\n  ".join(self._last)
         )
 
 
-def _only(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
+def _only(one: dict[Key, Any], other: dict[Key, Any]) -> dict[Key, Any]:
     return {key: version for key, version in one.items() if other.get(key) != version}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tables import Key, Row, Table
 
@@ -128,7 +129,12 @@ class View:
         """The first transaction from a place on that does anything here; the history's length if none does."""
         return self._next[place]
 
-    def places_of(self, state: dict[Key, int]) -> list[int]:
+    @property
+    def result(self) -> dict[Key, Any]:
+        """What a client has at the end, key → what names the row's image."""
+        return self.state
+
+    def places_of(self, state: dict[Key, Any]) -> list[int]:
         """The places at which the result was this."""
         return self._places.get(_hash_of(state), [])
 
@@ -174,7 +180,7 @@ class View:
             self._hash ^= hash((key, version))
 
 
-def _hash_of(state: dict[Key, int]) -> int:
+def _hash_of(state: dict[Key, Any]) -> int:
     total = 0
     for item in state.items():
         total ^= hash(item)

@@ -10,7 +10,9 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from aggregates import AggregateFollower, AggregateView, totals
 from database import Database, Writer
 from follower import BrokenPromiseError, Follower
 from history import Bounds, History, Moment, View
@@ -109,14 +111,18 @@ class World:
     def _follower(self, client: int, query: LiveQuery) -> Follower:
         allowed = self._database.resets(query.collection)
         view, name = self._view(query), f"client {client}, {query.id}"
-        kind = WindowFollower if isinstance(view, WindowView) else Follower
+        kind = Follower
+        if isinstance(view, WindowView):
+            kind = WindowFollower
+        elif isinstance(view, AggregateView):
+            kind = AggregateFollower
         return kind(name, query, view, allowed)
 
     def _view(self, query: LiveQuery) -> View:
         """Equal queries share one."""
-        key = repr((query.collection, query.where, query.sort, query.limit))
+        key = repr((query.collection, query.where, query.sort, query.limit, query.aggregate, query.group_by))
         if key not in self._views:
-            kind = WindowView if has_order(query) else View
+            kind = AggregateView if query.aggregate is not None else WindowView if has_order(query) else View
             self._views[key] = kind(query, self._database.tables[query.collection], self.history)
         return self._views[key]
 
@@ -174,7 +180,9 @@ class World:
                 found = [row for row in rows[table.name] if matches(dict(query.where), row, table.types)]
                 if has_order(query):
                     found = first(found, query, table)
-                answer: dict[Key, int] = {table.find(row): row["version"] for row in found}
+                answer: dict[Key, Any] = {table.find(row): row["version"] for row in found}
+                if query.aggregate is not None:
+                    answer = totals(found, query, table)
                 try:
                     follower.compare(answer)
                 except BrokenPromiseError as error:

@@ -34,6 +34,19 @@ def order(random: Random, table: Table) -> tuple[list[str] | None, int | None]:
     return [random.choice(("", "-")) + field for field in sort] or None, limit
 
 
+def aggregate(random: Random, table: Table) -> tuple[dict[str, dict[str, Any]], list[str] | None]:
+    """A random `aggregate` and `groupBy`."""
+    fields = ["n", "n", "price", "price", "s", "flag", "at", "j", "j.a", "version", "missing", *table.key]
+    asked: dict[str, dict[str, Any]] = {"rows": {"count": True}} if random.random() < 0.5 else {}
+    for number in range(random.randint(0 if asked else 1, 3)):
+        function = random.choice(("count", "sum", "sum", "avg", "min", "max"))
+        asked[f"a{number}"] = {function: random.choice(fields)}
+    groups = random.sample(
+        ["n", "s", "flag", "price", "at", "j.a", *table.key], random.choice((0, 0, 1, 1, 2))
+    )
+    return asked, groups or None
+
+
 def _field(random: Random, table: Table) -> tuple[str, Callable[[], Any]]:
     """A path, and what gives literals for it."""
     key, draw = _key_field(random, table)

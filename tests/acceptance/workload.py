@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from statements import Script, Scripts
 from tables import Table
-from wheres import order, where
+from wheres import aggregate, order, where
 
 from broadcaster.client_stream import LiveQuery
 
@@ -125,11 +125,15 @@ class Workload:
         return tuple(self._live_query(f"q{number}") for number in range(random.randint(1, 5)))
 
     def _live_query(self, name: str) -> LiveQuery:
-        """Every third shows the first rows of an order, or all of them."""
+        """Every third shows the first rows of an order, or all of them; some what the rows come to."""
         random = self._random
         table = random.choice(self._tables)
         condition = where(random, table)
-        if random.random() < 0.65:
+        choice = random.random()
+        if choice < 0.2:
+            asked, groups = aggregate(random, table)
+            return LiveQuery(name, self._alias, table.name, condition, aggregate=asked, group_by=groups)
+        if choice < 0.7:
             return LiveQuery(name, self._alias, table.name, condition, random.random() < 0.1)
         sort, limit = order(random, table)
         return LiveQuery(name, self._alias, table.name, condition, sort=sort, limit=limit)

@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from broadcaster.aggregate import Aggregation
 from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
 from broadcaster.feed import Feed
@@ -84,6 +85,7 @@ class FakeReader:
         self.order = 0
         self.hidden: set[str] = set()
         self.reads = 0
+        self.positions = 0
         self.nudges = 0
         self.failure: RequestError | None = None
         self.before_answer: Callable[[], Any] | None = None
@@ -102,6 +104,10 @@ class FakeReader:
         return Snapshot(
             found.rows, EPOCH, self.order, lambda tx: tx not in hidden, ("id",), found.ranks, found.bound
         )
+
+    async def position(self) -> tuple[str, int]:
+        self.positions += 1
+        return EPOCH, self.order
 
     async def shows(self) -> Callable[[str], bool]:
         hidden = frozenset(self.hidden)
@@ -129,8 +135,7 @@ class World:
             metrics,
             restart=lambda subscription, reason: self.hub.restart(subscription, reason),
             refill=lambda subscription: self.hub.refill(subscription),
-            transaction_bytes=self.limits.transaction_bytes,
-            frame_bytes=self.limits.frame_bytes,
+            limits=self.limits,
         )
         self.hub = Hub({"pg": self.feed}, {"pg": self.reader}, self.limits, metrics)
         self._tx = 0
@@ -183,12 +188,13 @@ class World:
         view: View = WHOLE,
         order: Order | None = None,
         collection: str = "todos",
+        aggregation: Aggregation | None = None,
         **wheres: object,
     ) -> Client:
         """A connection with one subscription for each keyword: id=where."""
         client = Client(self)
         for id_, where in wheres.items():
-            query = self.feed.intern(collection, parse_where(where), view, order)
+            query = self.feed.intern(collection, parse_where(where), view, order, aggregation)
             client.connection.subscriptions[id_] = Subscription(
                 id_, query, client.connection, skip_initial=False, limits=self.limits
             )

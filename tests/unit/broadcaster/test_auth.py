@@ -618,3 +618,42 @@ async def test_a_cursor_grants_nothing() -> None:
             got = await events(response)
         assert [kind for kind, _ in got if kind != "progress"] == ["reset", "initial", "ready", "error"]
         assert [data["docs"] for kind, data in got if kind == "initial"] == [[]]
+
+
+async def test_nobody_aggregates_what_is_hidden_or_forced() -> None:
+    hidden = {"rule": "remove", "fields": ["salary", "home.street"]}
+    forced = {"rule": "force", "field": "rating", "value": "none"}
+    async with site({"rule": "and", "clauses": [hidden, forced]}) as here:
+        bearer = f"Bearer {token()}"
+        for function in ("count", "sum", "avg", "min", "max"):
+            for path in ("salary", "salary.x", "home", "home.street", "home.0.street", "rating"):
+                asked = {"aggregate": json.dumps({"x": {function: path}})}
+                assert await here.status(params=asked, Authorization=bearer) == (403, "access_denied"), path
+        for path in ("salary", "home", "rating"):
+            asked = {"aggregate": '{"n":{"count":true}}', "groupBy": path}
+            assert await here.status(params=asked, Authorization=bearer) == (403, "access_denied"), path
+        asked = {"aggregate": '{"n":{"count":true}}', "groupBy": "home.town"}
+        assert await here.status(params=asked, Authorization=bearer) == (200, "")
+
+
+async def test_rows_of_others_do_not_count() -> None:
+    async with site(OWNER) as here:
+        await here.world.commit(("c", None, {"id": 1, "owner": "u1"}), ("c", None, {"id": 2, "owner": "u2"}))
+        asked = {"params": {"aggregate": '{"n":{"count":true},"last":{"max":"id"}}'}}
+        mine, theirs = token(exp=time.time() + 2), token(sub="u2", exp=time.time() + 2)
+        async with (
+            here.get(**asked, Authorization=f"Bearer {mine}") as first,
+            here.get(**asked, Authorization=f"Bearer {theirs}") as second,
+        ):
+            await asyncio.sleep(0.3)
+            await here.world.commit(
+                ("u", {"id": 1, "owner": "u1"}, {"id": 1, "owner": "u2"}),
+                ("c", None, {"id": 3, "owner": "u2"}),
+            )
+            seen, other = await events(first), await events(second)
+        assert [data["docs"] for kind, data in seen if kind == "initial"] == [[{"n": 1, "last": 1}]]
+        assert [data["docs"] for kind, data in other if kind == "initial"] == [[{"n": 1, "last": 2}]]
+        assert [data["changes"][0]["doc"] for kind, data in seen if kind == "diff"] == [
+            {"n": 0, "last": None}
+        ]
+        assert [data["changes"][0]["doc"] for kind, data in other if kind == "diff"] == [{"n": 3, "last": 3}]

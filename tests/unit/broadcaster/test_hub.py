@@ -71,7 +71,7 @@ async def test_of_two_snapshots_the_older_one_finishes_last():
                 await asyncio.sleep(0.001)
         world.reader.hidden, world.reader.before_answer = set(), None
         world.reader.rows[1] = row(1)
-        newer = world.connect(q=OPEN)
+        newer = world.connect(q={"done": {"$ne": True}})
         await newer.until(1, "ready")
         go_on.set()
         await older.until(1, "ready")

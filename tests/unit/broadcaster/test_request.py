@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from broadcaster.aggregate import Aggregate, Aggregation, Function
 from broadcaster.errors import RequestError
 from broadcaster.order import Order, SortField
 from broadcaster.request import Wanted, many, single
@@ -131,3 +132,52 @@ def test_a_bad_order_in_a_get(query, path):
     with pytest.raises(RequestError) as caught:
         single("pg", "todos", query)
     assert caught.value.path == path
+
+
+def test_what_is_aggregated():
+    asked = {"n": {"count": True}, "some": {"count": "a"}, "most": {"max": "a.b"}}
+    expected = Aggregation(
+        (
+            Aggregate("n", Function.COUNT),
+            Aggregate("some", Function.COUNT, "a"),
+            Aggregate("most", Function.MAX, "a.b"),
+        ),
+        ("s", "t.u"),
+    )
+    body = {"aggregate": asked, "groupBy": ["s", "t.u"], "skipInitial": False}
+    given = [{"id": "a", "db": "pg", "col": "t", "options": body}]
+    assert many(json.dumps(given).encode())[0][0].aggregation == expected
+    query = {"aggregate": json.dumps(asked), "groupBy": "s,t.u", "skipInitial": "false"}
+    assert single("pg", "t", query).aggregation == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"groupBy": ["a"]}, "groupBy"),
+        ({"aggregate": {}}, "aggregate"),
+        ({"aggregate": {str(number): {"count": True} for number in range(11)}}, "aggregate"),
+        ({"aggregate": [{"count": True}]}, "aggregate"),
+        ({"aggregate": {"n": {"median": "a"}}}, "aggregate.n"),
+        ({"aggregate": {"n": {}}}, "aggregate.n"),
+        ({"aggregate": {"n": {"sum": "a", "min": "a"}}}, "aggregate.n"),
+        ({"aggregate": {"n": {"sum": True}}}, "aggregate.n.sum"),
+        ({"aggregate": {"n": {"count": False}}}, "aggregate.n.count"),
+        ({"aggregate": {"n": {"sum": "a..b"}}}, "aggregate.n.sum"),
+        ({"aggregate": {"": {"count": True}}}, "aggregate."),
+        ({"aggregate": {"n": {"count": True}}, "groupBy": ["n"]}, "aggregate.n"),
+        ({"aggregate": {"n": {"count": True}}, "groupBy": []}, "groupBy"),
+        ({"aggregate": {"n": {"count": True}}, "groupBy": ["a", "b", "c"]}, "groupBy"),
+        ({"aggregate": {"n": {"count": True}}, "groupBy": ["a", "a"]}, "groupBy[1]"),
+        ({"aggregate": {"n": {"count": True}}, "groupBy": ["$a"]}, "groupBy[0]"),
+        ({"aggregate": {"n": {"count": True}}, "sort": ["a"]}, "sort"),
+        ({"aggregate": {"n": {"count": True}}, "limit": 1}, "limit"),
+        ({"aggregate": {"n": {"count": True}}, "select": ["a"]}, "select"),
+        ({"aggregate": {"n": {"count": True}}, "skipInitial": True}, "skipInitial"),
+    ],
+)
+def test_what_cannot_be_aggregated_names_the_offence(options, path):
+    with pytest.raises(RequestError) as caught:
+        many(json.dumps([{"id": "a", "db": "pg", "col": "t", "options": options}]).encode())
+    assert caught.value.code == "bad_aggregate"
+    assert caught.value.path == f"$[0].options.{path}"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from broadcaster.subscription import Overlay
+from broadcaster.overlay import Overlay
 
 
 def test_an_overlay_that_broke_keeps_nothing_more():

@@ -1,0 +1,106 @@
+"""Live aggregates: what they must come to after each transaction, and who holds to it. (pure)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from follower import Follower
+from history import Expected, Transaction, View
+from tables import Key, Row, Table
+
+from broadcaster.client_frames import Diff
+from broadcaster.client_stream import LiveQuery
+from support.reference_aggregate import aggregated, as_json
+
+LEAST_KNOWN: Final = 14
+"""So many values of a group at least are known, or all: 16 (README.md), but for what a read may show before the log's
+order has it."""
+
+Groups: TypeAlias = dict[Key, Any]
+"""The rows that are shown: the group as JSON → the row as JSON."""
+
+
+def totals(rows: Sequence[Row], query: LiveQuery, table: Table) -> Groups:
+    """What the rows that match come to."""
+    assert query.aggregate is not None
+    found = aggregated(rows, query.aggregate, query.group_by or (), table.types)
+    return {(find,): as_json(row) for find, row in found.items()}
+
+
+@dataclass(slots=True)
+class AggregateView(View):
+    """shown[i]: after the first i transactions. A transaction has effects only where it changes what is shown, or
+    empties the table. most: rows that ever matched at once."""
+
+    most: int = 0
+    shown: list[Groups] = field(default_factory=list)
+    _by_shown: dict[str, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._show(totals([], self.query, self.table))
+
+    @property
+    def result(self) -> Groups:
+        """See `View.result`."""
+        return self.shown[-1]
+
+    def places_of(self, state: Groups) -> list[int]:
+        """The places at which this was shown."""
+        return self._by_shown.get(as_json(sorted(state.items())), [])
+
+    @property
+    def may_be_read_again(self) -> bool:
+        """Whether there have ever been more rows than a server must know the values of."""
+        assert self.query.aggregate is not None
+        ranked = any({"min", "max"} & set(asked) for asked in self.query.aggregate.values())
+        return ranked and self.most > LEAST_KNOWN
+
+    def _apply(self, transaction: Transaction) -> list[Expected] | None:
+        effects = View._apply(self, transaction)
+        before = shown = self.shown[-1]
+        if effects != []:
+            self.most = max(self.most, len(self.state))
+            shown = totals([self.docs[image] for image in self.state.items()], self.query, self.table)
+        self._show(shown)
+        return [] if effects is not None and shown == before else effects
+
+    def _show(self, shown: Groups) -> None:
+        self._by_shown.setdefault(as_json(sorted(shown.items())), []).append(len(self.shown))
+        self.shown.append(shown)
+
+
+class AggregateFollower(Follower):
+    """After every frame what it shows must be what the rows came to after the frame's transaction; those before it may
+    have been left out only where the rows may have been read again."""
+
+    view: AggregateView
+
+    def _image(self, doc: Row) -> tuple[Key, Any]:
+        return (as_json({path: doc[path] for path in self.query.group_by or ()}),), as_json(doc)
+
+    def _diff(self, diff: Diff) -> None:
+        if not self._places or self._was_reset:
+            self._violated("a diff before the result")
+        index = self._index_of(diff.tx)
+        if all(place > index for place in self._places):
+            self._violated(f"{self._tell(index)} came again, or came late")
+        missed = max(self.view.next_relevant(place) for place in self._places if place <= index)
+        if missed < index and not self.view.may_be_read_again:
+            self._violated(f"{self._tell(index)} came, but first there should have been {self._tell(missed)}")
+        for change in diff.changes:
+            key: Key = (as_json(change.find),)
+            if (key in self.rows) != (change.type != "insert"):
+                self._violated(f"{change.type} of {key}", f"in {self.rows}")
+            self.rows.pop(key, None)
+            if change.doc is not None:
+                found, self.rows[key] = self._image(change.doc)
+                if found != key:
+                    self._violated(f"`find` {key} is not the key of {change.doc}")
+        if self.rows != self.view.shown[index + 1]:
+            self._violated(
+                f"{self._tell(index)} led to something else",
+                f"expected {self.view.shown[index + 1]}\ngot      {self.rows}",
+            )
+        self._places = [index + 1]

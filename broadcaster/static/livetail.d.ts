@@ -66,7 +66,7 @@ export interface Store<T = Row> {
   getSnapshot(): View<T>;
 }
 
-export type Aggregates = Record<string, {count: true} | {sum: string} | {avg: string} | {min: string} | {max: string}>;
+export type Aggregates = Record<string, {count: true | string} | {sum: string} | {avg: string} | {min: string} | {max: string}>;
 
 export interface Options {
   skipInitial?: boolean;

@@ -1,4 +1,4 @@
-"""Gets the peers from the registries by their ordinary clients, once, into a folder of the user's cache."""
+"""Gets the peers from the registries by their ordinary clients, once, into the user's cache folder."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from broadcaster.demo.debian import cache
+from broadcaster.demo.cache import made_once
 
-FOLDER = cache().parent / "peers"
 PATIENCE_S = 900
 _POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -20,6 +19,7 @@ _POM = """\
   <dependencies>{dependencies}</dependencies>
 </project>
 """
+_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
 
 
 class PeerMissing(Exception):
@@ -48,53 +48,47 @@ def run(command: Sequence[str | Path], folder: Path) -> None:
 
 def wheel(name: str, version: str) -> Path:
     """The unpacked wheel of PyPI's package, without what it depends on."""
-    target = FOLDER / f"{name}-{version}"
-    if not target.exists():
-        partial = _fresh(target)
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        run([*pip, "--only-binary=:all:", f"{name}=={version}", "--dest", partial], partial)
-        for file in partial.glob("*.whl"):
+
+    def fill(folder: Path) -> None:
+        options = ["--no-deps", "--only-binary=:all:", "--dest", folder]
+        run([*_pip("download"), *options, f"{name}=={version}"], folder)
+        for file in folder.glob("*.whl"):
             with zipfile.ZipFile(file) as archive:
-                archive.extractall(partial)
+                archive.extractall(folder)
             file.unlink()
-        partial.rename(target)
-    return target
+
+    return made_once(f"peers/{name}-{version}", fill)
+
+
+def pip(name: str, *packages: str) -> Path:
+    """A folder of these packages of PyPI and all that they depend on, to put on PYTHONPATH."""
+    return made_once(
+        f"peers/{name}",
+        lambda folder: run([*_pip("install"), "--target", folder, *packages], folder),
+    )
 
 
 def maven(name: str, *artifacts: str) -> Path:
     """A folder of the jars of these artifacts of Maven Central (`group:artifact:version`) and all they depend on."""
-    target = FOLDER / name
-    if not target.exists():
-        partial = _fresh(target)
-        (partial / "pom.xml").write_text(_POM.format(dependencies="".join(map(_dependency, artifacts))))
+
+    def fill(folder: Path) -> None:
+        dependencies = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
+        (folder / "pom.xml").write_text(_POM.format(dependencies=dependencies))
         copy = [program("mvn"), "--batch-mode", "--no-transfer-progress", "dependency:copy-dependencies"]
-        run([*copy, "-DincludeScope=runtime", f"-DoutputDirectory={partial}"], partial)
-        partial.rename(target)
-    return target
+        run([*copy, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"], folder)
+
+    return made_once(f"peers/{name}", fill)
 
 
 def npm(name: str, *packages: str) -> Path:
     """A folder with these packages of npm (`name@version`) and all that they depend on in `node_modules`."""
-    target = FOLDER / name
-    if not target.exists():
-        partial = _fresh(target)
-        (partial / "package.json").write_text('{"private": true}\n')
-        run([program("npm"), "install", "--no-audit", "--no-fund", "--loglevel=error", *packages], partial)
-        partial.rename(target)
-    return target
+
+    def fill(folder: Path) -> None:
+        (folder / "package.json").write_text('{"private": true}\n')
+        run([program("npm"), "install", "--no-audit", "--no-fund", "--loglevel=error", *packages], folder)
+
+    return made_once(f"peers/{name}", fill)
 
 
-def _dependency(artifact: str) -> str:
-    group, name, version = artifact.split(":")
-    return (
-        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>"
-        f"<version>{version}</version></dependency>"
-    )
-
-
-def _fresh(target: Path) -> Path:
-    """What an interrupted download left is never taken for a peer."""
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial
+def _pip(command: str) -> list[str | Path]:
+    return [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"]

@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from broadcaster import request as requests
 from broadcaster.access import Access, Grants
+from broadcaster.admission import Admission
 from broadcaster.assets import add_assets
 from broadcaster.auth import TICKET_SECONDS, Identity
 from broadcaster.connection import Connection
@@ -71,6 +72,7 @@ class App:
         self._registry = registry
         self._readiness = readiness
         self._limits = config.realtime.limits
+        self._admission = Admission(self._limits)
         self._access = Access(config, hub.feeds, hub.found)
         self._connections: set[Connection] = set()
         self._closing = False
@@ -140,8 +142,7 @@ class App:
         limits = self._limits
         if self._closing:
             raise RequestError("shutting_down", "the server is about to stop; reconnect")
-        if len(self._connections) >= limits.connections:
-            raise RequestError("too_many_connections", f"at most {limits.connections} (connections)")
+        self._admission.check()
         if request.match_info["project"] != self._config.id:
             raise RequestError("unknown_project", f"no project {request.match_info['project']!r} here")
         if len(wanted) > limits.subscriptions_per_connection:
@@ -150,10 +151,18 @@ class App:
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
         identity = await self._access.identify(request)
-        granted = [await self._grant(one, identity) for one in wanted]
-        text = request.headers.get("Last-Event-ID") or cursor_given
-        cursor = (parse_cursor(text) or Cursor()) if text else None
+        with self._admission.admitted(None if identity is None else identity.claims, len(wanted)):
+            granted = [await self._grant(one, identity) for one in wanted]
+            text = request.headers.get("Last-Event-ID") or cursor_given
+            if not text:
+                self._hub.check_room({one.database for one in wanted})
+            cursor = (parse_cursor(text) or Cursor()) if text else None
+            return await self._open(request, list(zip(wanted, granted, strict=True)), cursor, identity)
 
+    async def _open(
+        self, request: web.Request, granted: Grants, cursor: Cursor | None, identity: Identity | None
+    ) -> web.StreamResponse:
+        """The stream of live queries that the client may have."""
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
         is_chunked = request.version >= (1, 1)
         if is_chunked:
@@ -170,23 +179,21 @@ class App:
             request.transport,
             writer,
             is_chunked=is_chunked,
-            limit=limits.unsent_bytes,
+            limit=self._limits.unsent_bytes,
             on_evict=self._evicted,
         )
         connection = Connection(
-            outbox, {one.database: self._hub.feeds[one.database] for one in wanted}, self._metrics
+            outbox, {one.database: self._hub.feeds[one.database] for one, _ in granted}, self._metrics
         )
-        for one, (node, view) in zip(wanted, granted, strict=True):
+        for one, (node, view) in granted:
             connection.subscriptions[one.id] = Subscription(
                 one.id,
                 self._hub.feeds[one.database].intern(one.collection, node, view, one.order, one.aggregation),
                 connection,
                 skip_initial=one.skip_initial,
-                limits=limits,
+                limits=self._limits,
             )
-        changing = [
-            (one, grant) for one, grant in zip(wanted, granted, strict=True) if self._access.asks_others(one)
-        ]
+        changing = [(one, grant) for one, grant in granted if self._access.asks_others(one)]
         recheck = asyncio.create_task(self._recheck(connection, changing, identity)) if changing else None
         try:
             await self._serve(connection, cursor, identity)

@@ -38,7 +38,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
         "the initial result has more rows than allowed: narrow `where` or give a `limit`",
     ),
     "too_many_groups": (413, "an aggregate has more groups than allowed: narrow `where`"),
-    "too_many_subscriptions": (429, "more live queries on one connection than allowed"),
+    "too_many_subscriptions": (429, "more live queries than allowed on one connection, or for one token"),
     "too_many_connections": (429, "more connections than allowed"),
     # the server
     "overloaded": (503, "the server has no room for this now"),

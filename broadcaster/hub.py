@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -94,6 +94,13 @@ class Hub:
         """Release the readers' connections."""
         for reader in self._readers.values():
             await reader.close()
+
+    def check_room(self, databases: Iterable[str]) -> None:
+        """Raises RequestError `overloaded` where so many initial results of one of these wait to be read that no other
+        should. Who comes with a cursor is let in: to resume takes no read."""
+        for database in databases:
+            if self._joins[database].waiting >= self._limits.waiting_snapshots:
+                raise RequestError("overloaded", f"too many initial results of `{database}` wait to be read")
 
     # -- connections ------------------------------------------------------------------------------------------
 

@@ -74,6 +74,11 @@ class Join:
         self._waiting: dict[str, _Batch] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Reads that are wanted and not begun."""
+        return len(self._waiting)
+
     async def result(self, subscription: Subscription, take: Take) -> bool:
         """The result at a position that the feed has reached, read after this was called. The subscription is attached
         to the feed, and waits.

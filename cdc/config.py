@@ -16,11 +16,13 @@ class Limits:
     initial_rows, initial_bytes: of one initial result; hold_bytes: changes kept while one snapshot is read or sent;
     replay_bytes: log read to resume one connection; frame_bytes: of one `initial` frame; transaction_bytes: changes
     of one transaction to one live query in one frame; unsent_bytes: waiting for one slow reader; groups: rows of one
-    aggregate.
+    aggregate; subscriptions_per_token: of all connections of one token; waiting_snapshots: initial results of one
+    database that wait to be read, beyond which new clients are refused.
     """
 
     connections: int = 10_000
     subscriptions_per_connection: int = 100
+    subscriptions_per_token: int = 1_000
     request_bytes: int = 1 << 20
     unsent_bytes: int = 1 << 20
     initial_rows: int = 10_000
@@ -34,6 +36,7 @@ class Limits:
     in_items: int = 1_000
     pattern_characters: int = 1_000
     groups: int = 1_000
+    waiting_snapshots: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

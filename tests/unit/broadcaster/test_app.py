@@ -301,3 +301,26 @@ async def test_health(ready):
             assert "broadcaster_connections 0.0" in await response.text()
         async with session.get(f"{server.url}/v1/openapi.json") as response:
             assert "/v1/api/todo-app/realtime" in (await response.json())["paths"]
+
+
+async def test_new_clients_are_refused_while_many_wait_to_be_read_and_those_with_a_cursor_are_not():
+    async with serving() as server, aiohttp.ClientSession() as session:
+        url = server.url + BASE + "/pg/todos"
+        await server.world.commit(("c", None, {"id": 1}))
+        async with session.get(url) as response:
+            cursor = (await frames(response, 2))[-1][2]
+        go_on = asyncio.Event()
+        server.world.reader.before_answer = go_on.wait
+        joining = server.world.hub._joins["pg"]
+        others = [server.world.connect(q={"id": {"$gt": number}}) for number in range(1005)]
+        async with asyncio.timeout(5):
+            while joining.waiting < 1000:
+                await asyncio.sleep(0.001)
+        async with session.get(url) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+            assert (await response.json())["error"]["code"] == "overloaded"
+        async with session.get(url, headers={"Last-Event-ID": cursor}) as response:
+            assert (await frames(response, 1))[0][1]["resumed"]
+        go_on.set()
+        for client in others:
+            client.close()

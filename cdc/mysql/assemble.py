@@ -58,8 +58,8 @@ class Start:
 class Assembler:
     """Feeds on one connection's packets, gives batches.
 
-    numbered: transactions are named by their GTIDs, else by their places. now_ms: Unix time, asked once per
-    transaction or part of one.
+    numbered: transactions are named by their GTIDs, else by their places. crash_safe: a server that was killed comes
+    back with what its binlog has. now_ms: Unix time, asked once per transaction or part of one.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Assembler:
         catalog: Catalog,
         mariadb: bool,
         numbered: bool,
+        crash_safe: bool,
         now_ms: Callable[[], int],
         max_part_bytes: int = MAX_PART_BYTES,
     ) -> None:
@@ -79,6 +80,7 @@ class Assembler:
         self._place = (start.file, start.offset)  # of `_order`, in the server's words
         self._gtids = start.gtids
         self._numbered = numbered
+        self._crash_safe = crash_safe
         self._now_ms = now_ms
         self._max_part = max_part_bytes
         self._transaction = Transaction()
@@ -267,11 +269,14 @@ class Assembler:
     # --- events
 
     def _on_new_file(self, data: bytes, at: int, end: int) -> None:
+        reader = self._reader
         if self._begun:
             self._abandon()
         self._tables.forget()
-        if not self._begun:
-            self._move()
+        if reader.torn and not self._crash_safe and reader.order > self._resumed_at:
+            resets = tuple(Reset(name, "server_crashed") for name in self._tables.all())
+            self._put(resets, [], 0, reader.stamp * _MS)
+        self._move()
 
     def _on_heartbeat(self, data: bytes, at: int, end: int) -> None:
         if not self._begun:

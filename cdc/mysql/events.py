@@ -35,6 +35,7 @@ class EventReader:
     kind, stamp, server: the event's type, Unix s and server id.
     file: the binlog's; begin, end: of the event in it. An event within a compressed transaction is at that one's place.
     created: when the file was begun (Unix s), 0 until that is known.
+    torn: the file before it has no end of its own: the server was killed, or could not write on.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class EventReader:
         self.file = file
         self.begin = self.end = offset
         self.created = created
+        self.torn = self._stopped = False
         self._ahead = ahead
         self._handlers: dict[int, Handler] = {
             **dict.fromkeys(binlog.MEANINGLESS, _ignore),
-            binlog.STOP: _ignore,
+            binlog.STOP: self._on_stop,
             **handlers,
             binlog.TRANSACTION_PAYLOAD: self._on_payload,
         }
@@ -175,7 +177,7 @@ class EventReader:
                 raise ProtocolError(f"{self._here()}: the checksum of an event of type {kind} is wrong")
         if self._inner is None:
             if kind == binlog.ROTATE:
-                self._rotate(body, HEADER_SIZE, len(body))
+                self._rotate(body, HEADER_SIZE, len(body), told=not flags & binlog.ARTIFICIAL)
                 return
             if log_pos:
                 end = self.end & -_WRAP | log_pos
@@ -197,13 +199,15 @@ class EventReader:
             end += _WRAP
             self.begin, self.end = end - size, end
 
-    def _rotate(self, data: bytes, at: int, end: int) -> None:
-        """The server says which file comes next: both at a file's end, and by itself before each file."""
+    def _rotate(self, data: bytes, at: int, end: int, *, told: bool) -> None:
+        """The server says which file comes next: both at a file's end (told), and by itself before each file."""
         rotate = binlog.decode_rotate(data, at, end)
         if rotate.file == self.file and rotate.offset <= self.end:
             return  # the beginning of the stream
         if rotate.file != self.file:
             self.created = 0
+            self.torn = not told and not self._stopped
+            self._stopped = False
         self.file, self._base = rotate.file, order_of(rotate.file, 0)
         self.begin = self.end = rotate.offset
 
@@ -227,6 +231,9 @@ class EventReader:
         if self._inner is not None:
             raise ProtocolError(f"{self._here()}: a compressed transaction within another")
         self._inner = unpack(data, at, end)
+
+    def _on_stop(self, data: bytes, at: int, end: int) -> None:
+        self._stopped = True
 
     def _here(self) -> str:
         return f"binlog {self.file}, offset {self.end}"

@@ -16,11 +16,14 @@ from cdc.mysql.gtid import GtidPosition, GtidSet
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which log this is. epoch: MySQL's server_uuid, MariaDB's server_id (a `server_uid` changes with the network
-    card); gtids: whether transactions are named by GTIDs that mean the same on every server (MySQL's gtid_mode=ON)."""
+    card); gtids: whether transactions are named by GTIDs that mean the same on every server (MySQL's gtid_mode=ON);
+    crash_safe: whether its tables and its binlog agree after it was killed. MySQL commits to both in two phases, DDL
+    too, as long as both are flushed at each commit. MariaDB's TRUNCATE does not, nor does it flush by default."""
 
     mariadb: bool
     epoch: str
     gtids: bool
+    crash_safe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ def identify(connection: Connection) -> Identity:
     [[version]] = rows(connection, "SELECT VERSION()")
     if "MariaDB" in str(version):
         [[server]] = rows(connection, "SELECT @@server_id")
-        return Identity(True, str(server), False)
-    [[uuid, mode]] = rows(connection, "SELECT @@server_uuid, @@gtid_mode")
-    return Identity(False, str(uuid), mode == "ON")
+        return Identity(True, str(server), False, False)
+    [[uuid, mode, *flushes]] = rows(
+        connection, "SELECT @@server_uuid, @@gtid_mode, @@sync_binlog, @@innodb_flush_log_at_trx_commit"
+    )
+    return Identity(False, str(uuid), mode == "ON", flushes == [1, 1])
 
 
 def end_of_binlog(connection: Connection, identity: Identity) -> End:

@@ -68,6 +68,7 @@ class MysqlSource:
             catalog=opened.catalog,
             mariadb=identity.mariadb,
             numbered=identity.gtids,
+            crash_safe=identity.crash_safe,
             now_ms=now_ms,
         )
         begin = start.after if after is None else None

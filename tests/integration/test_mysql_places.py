@@ -13,9 +13,10 @@ import pytest
 
 from broadcaster.demo.mysql import EmbeddedMysql
 from cdc.errors import PositionLost, SourceUnavailable
-from cdc.event import Position
+from cdc.event import Position, Reset
 from cdc.health import State
 from cdc.mysql import dump, stream
+from cdc.mysql.place import identify
 from cdc.mysql.source import MysqlSource
 from cdc.mysql.stream import MysqlStream
 from integration.conformance import settled, started
@@ -237,8 +238,12 @@ async def test_failover_to_a_server_with_the_same_transactions(mysql_servers: My
         assert tail.positions[-1].epoch != before
 
 
-async def test_a_killed_server_comes_back(throwaway_mysql: Callable[..., EmbeddedMysql]) -> None:
-    for flavor in ("mysql", "mariadb"):
+async def test_a_server_comes_back(throwaway_mysql: Callable[..., EmbeddedMysql]) -> None:
+    """One that was stopped is as it was; one that was killed is so only if it is crash-safe."""
+    for flavor, resets in (
+        ("mysql", []),
+        ("mariadb", [Reset(name, "server_crashed") for name in ("items", "others")]),
+    ):
         server = throwaway_mysql(flavor)
         database = fresh(server)
         driver = MysqlDriver(database)
@@ -249,14 +254,29 @@ async def test_a_killed_server_comes_back(throwaway_mysql: Callable[..., Embedde
 
         async with tail.running(driver.source):
             await started(driver, tail)
-            for round_ in range(2):
-                for number in range(5):
-                    await driver.run(f"INSERT INTO items VALUES ({round_ * 5 + number}, 'a', 0)")
-                await asyncio.to_thread(server.kill)
-                await eventually(is_retrying)
-                await asyncio.to_thread(server.start)
+            await driver.run("INSERT INTO items VALUES (0, 'a', 0)", "FLUSH BINARY LOGS")
+            await tail.count(1)
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        async with tail.running(driver.source):
+            await driver.run("INSERT INTO items VALUES (1, 'a', 0)")
+            await tail.count(2)
+            assert tail.resets == []
+            for number in range(2, 5):
+                await driver.run(f"INSERT INTO items VALUES ({number}, 'a', 0)")
+            await asyncio.to_thread(server.kill)
+            await eventually(is_retrying)
+            await asyncio.to_thread(server.start)
             events = await settled(driver, tail)
-        assert [event.key["id"] for event in events] == list(range(10))
+        assert [event.key["id"] for event in events] == list(range(5))
+        assert tail.resets == resets
+
+
+def test_a_server_that_does_not_flush_is_not_crash_safe(mysql_db: MysqlDatabase) -> None:
+    with mysql_db.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@sync_binlog")
+        assert cursor.fetchone() == (0,)
+        assert not identify(connection).crash_safe
 
 
 async def test_a_silent_server_is_given_up(driver: MysqlDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +359,7 @@ async def test_xa_transactions_outlive_tailer_and_server(
             ("c", 1),
             ("u", 1),
         ]
-        assert tail.resets == []
+        assert {reset.reason for reset in tail.resets} == (set() if flavor == "mysql" else {"server_crashed"})
         assert "xa" not in tail.positions[-1].state
 
 

@@ -200,6 +200,7 @@ def read(
         catalog=catalog,
         mariadb=mariadb,
         numbered=numbered,
+        crash_safe=False,
         now_ms=lambda: NOW,
     )
     reader = assembler._reader

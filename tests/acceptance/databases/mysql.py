@@ -94,7 +94,7 @@ class MysqlOracle:
 
     def resets(self, table: str) -> frozenset[str]:
         """See `database.Database`."""
-        return frozenset({"truncated", "not_in_cursor"})
+        return frozenset({"truncated", "not_in_cursor"}) | ({"server_crashed"} if self._is_mariadb else set())
 
     async def prepare(self) -> None:
         """See `database.Database`."""

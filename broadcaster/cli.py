@@ -181,6 +181,40 @@ def events(
     run("events", logs.around(work))
 
 
+@main.command()
+@options.config_file
+@options.log_dir
+@options.prod
+@click.option("--json", "json_wanted", is_flag=True, help="For programs: one JSON object.")
+def status(file: Path, log_dir: Path | None, *, prod: bool, json_wanted: bool) -> None:
+    """Show how every database and its event log stand: positions, lag, what is kept. Exit code 1: not all is well."""
+    import json
+
+    from cdc.errors import ConfigError
+    from cdc.process import CHECK_FAILED, fail, load_config, logs_of
+    from cdc.status import DatabaseStatus, as_json, as_table
+    from cdc.survey import survey
+
+    config = load_config("status", file)
+    logs = logs_of("status", file, config, log_dir, prod=prod)
+    found: list[DatabaseStatus] = []
+
+    async def ask() -> None:
+        found.extend(await survey(config, logs))
+
+    try:
+        asyncio.run(logs.around(ask()))
+    except ConfigError as error:
+        fail("status", error)
+    if json_wanted:
+        click.echo(json.dumps(as_json(config.id, found), ensure_ascii=False))
+    else:
+        for line, ok in as_table(found):
+            click.echo(line if ok else click.style(line, fg="red"))
+    if not all(database.ok for database in found):
+        raise SystemExit(CHECK_FAILED)
+
+
 def _mark(ok: bool) -> str:
     return click.style("ok    ", fg="green") if ok else click.style("UNMET ", fg="red")
 

@@ -9,6 +9,7 @@ from typing import Any
 from cdc.config import Config
 from cdc.errors import ConfigError
 from cdc.log import EventLog, open_log
+from cdc.status import Fact
 
 
 class Logs:
@@ -51,6 +52,17 @@ class Logs:
             keep_seconds=age,
             keep_bytes=size,
         )
+
+    async def topic_facts(self, alias: str) -> tuple[Fact, ...]:
+        """What is to be told of the log's topics on Kafka; nothing of an embedded log. Raises LogError."""
+        if self._folder is not None:
+            return ()
+        from cdc.log.kafka.inventory import topics_fact
+        from cdc.log.kafka.log import KafkaLog
+
+        log = self(alias)
+        assert isinstance(log, KafkaLog)
+        return (topics_fact(await log.topics()),)
 
     async def around(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; then close the logs, so that on Kafka a standby takes over at once."""

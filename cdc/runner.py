@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 from cdc.config import Config
 from cdc.errors import ConfigError
+from cdc.event import Position
 from cdc.health import Health
 from cdc.heap import keep_heap
 from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
 from cdc.requirement import Requirement
+from cdc.status import Fact
 from cdc.tailer import Source
 
 
@@ -108,3 +110,40 @@ async def requirements_of(config: Config, alias: str) -> list[Requirement]:
             from cdc.postgres.target import Target
 
             return await check(Target.of(config, alias))
+
+
+async def status_of(config: Config, alias: str, after: Position | None) -> list[Fact]:
+    """How this database stands to its tailer, whose log ends at `after`. Raises ConfigError, SourceUnavailable."""
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.status import status as mongo_status
+            from cdc.mongo.target import Target as MongoTarget
+
+            return await mongo_status(MongoTarget.of(config, alias), after)
+        case "mysql":
+            from cdc.mysql.status import status as mysql_status
+            from cdc.mysql.target import Target as MysqlTarget
+
+            return await mysql_status(MysqlTarget.of(config, alias), after)
+        case _:
+            from cdc.postgres.status import status
+            from cdc.postgres.target import Target
+
+            return await status(Target.of(config, alias), after)
+
+
+def place_of(config: Config, alias: str, position: Position) -> str:
+    """A position of this database as it writes it."""
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.status import place as mongo_place
+
+            return mongo_place(position)
+        case "mysql":
+            from cdc.mysql.status import place as mysql_place
+
+            return mysql_place(position)
+        case _:
+            from cdc.postgres.status import place
+
+            return place(position)

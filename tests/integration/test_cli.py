@@ -166,7 +166,7 @@ async def until(port: int, path: str, wanted: int, *words: str) -> None:
 
 def test_help_and_version(cli: Cli) -> None:
     listed = cli.end([*LIVETAIL, "--help"], 0)
-    for command in ("demo", "dev", "cdc", "broadcaster", "check", "events"):
+    for command in ("demo", "dev", "cdc", "broadcaster", "check", "events", "status"):
         assert f"\n  {command} " in listed
         assert f"Usage: python -m broadcaster.cli {command} [OPTIONS]" in cli.end(
             [*LIVETAIL, command, "-h"], 0
@@ -427,3 +427,35 @@ async def test_a_wrong_password_is_said_and_tried_again(cli: Cli, todos: Databas
     cli.start("cdc", "-c", cli.file, "--listen", f"127.0.0.1:{port}")
     await until(port, "/readyz", 503, "password authentication failed")
     assert "password authentication failed" in await asyncio.to_thread(cli.stop)
+
+
+async def test_status_of_what_is_new_runs_and_is_away(cli: Cli, todos: Database) -> None:
+    port = free_port()
+    cli.configure(todos.url, "todos")
+    said = cli.run("status", code=1)
+    assert [line.split(maxsplit=1)[0] for line in said.splitlines()] == [
+        "sql-postgres:",
+        "log",
+        "database",
+        "slot",
+    ]
+
+    cli.start(*LIVETAIL, "dev", "-c", cli.file, "--listen", f"127.0.0.1:{port}")
+    await until(port, "/readyz", 200)
+    told = json.loads(await asyncio.to_thread(cli.run, "status", "--json", code=0))
+    assert (told["project"], told["ok"]) == ("todo-app", True)
+    running = told["databases"]["sql-postgres"]
+    assert running["source"]["slot"]["active"]
+    await asyncio.to_thread(cli.stop)
+
+    cli.configure(todos.url.replace(f":{todos.server.port}/", f":{free_port()}/"), "todos")
+    away = json.loads(cli.run("status", "--json", code=1))["databases"]["sql-postgres"]
+    assert away["log"]["ok"]
+    assert away["log"]["epoch"] == running["log"]["epoch"]
+    assert "Connection refused" in away["source"]["error"]
+
+
+def test_status_on_kafka_wants_kafka_configured(cli: Cli) -> None:
+    cli.configure("postgresql://localhost/app", "todos")
+    said = one_line(cli.run("status", "--prod", code=2))
+    assert said.startswith("livetail status: modules.realtime.kafka is missing")

@@ -13,6 +13,7 @@ from cdc.errors import LogInUse
 from cdc.event import Chunk
 from cdc.log import LogState
 from cdc.log.kafka.frame import Positions
+from cdc.log.kafka.inventory import TopicState, inventory
 from cdc.log.kafka.link import Link
 from cdc.log.kafka.names import Names
 from cdc.log.kafka.reader import KafkaReader
@@ -151,6 +152,11 @@ class KafkaLog:
         last = bounds.last.frame
         position = Positions().load(last.place)
         return LogState(last.epoch, bounds.oldest, bounds.newest, position, last.ts_ms, bounds.size)
+
+    async def topics(self) -> tuple[TopicState, ...]:
+        """How its topics stand, the position topic first. Raises LogError."""
+        names = [self._names.position_topic, *map(self._names.topic, self._collections)]
+        return await inventory(self._shared_link(), names)
 
     async def _bounds(self) -> Bounds | None:
         """What there is; None before the log was written. What was committed in here may be visible only soon."""

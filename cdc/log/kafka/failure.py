@@ -49,6 +49,7 @@ class Code(IntEnum):
     INVALID_TXN_TIMEOUT = 50
     CONCURRENT_TXNS = 51
     TXN_DENIED = 53
+    NOT_ATTEMPTED = 55
     STORAGE = 56
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
@@ -122,7 +123,7 @@ def unreachable(address: str, error: BaseException, security: str) -> LogError:
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, TimeoutError):
         return Lost(f"Kafka at {address} does not answer: is it up, and reachable from here?")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, ConnectionResetError | ConnectionAbortedError):
         return Lost(f"Kafka at {address} cannot be reached: {error.strerror or error}")
     return Lost(
         f"Kafka at {address} closed the connection: it is stopping, or wants another "

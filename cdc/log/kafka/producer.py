@@ -66,10 +66,14 @@ class Producer:
 
         async def attempt() -> None:
             answer = await self._coordinate(request)
-            codes = {code: topic for topic, errors in answer.errors for _, code in errors}
-            for code, topic in codes.items():
+            codes = {code: (topic, number) for topic, errors in answer.errors for number, code in errors}
+            codes.pop(Code.NOT_ATTEMPTED, None)  # since there is another error
+            for code, partition in codes.items():
+                if code == Code.UNKNOWN_TOPIC:
+                    self._link.forget_leader(*partition)
+                    await self._link.leader(*partition)  # raises where it is really gone
                 if code == Code.TOPIC_DENIED:
-                    raise refused(f"topic {topic}", code)
+                    raise refused(f"topic {partition[0]}", code)
                 self._check(code)
 
         self.in_transaction = True

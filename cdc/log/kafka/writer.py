@@ -278,13 +278,15 @@ class KafkaWriter:
         acknowledged = await self._producer.produce({partition: payload})
         return acknowledged[partition][0] + len(payload) - 1
 
-    async def _commit(self, position: Position | None) -> None:
+    async def _commit(self, position: Position | None) -> int:
+        """Returns the Kafka offset of the last position record."""
         offset = await self._send_frames(self._staged)
         await self._producer.commit()
         self._last = self._staged[-1]
         self._staged.clear()
         self._position = position
         self._on_commit(offset)
+        return offset
 
     async def _start_over(self, position: Position | None) -> None:
         if self._producer.in_transaction:
@@ -294,11 +296,15 @@ class KafkaWriter:
     async def _begin_epoch(self, position: Position | None, newest: int) -> None:
         """What lies in the topics until now belongs to no epoch that can be read any more."""
         now = int(self._clock() * 1000)
-        epoch = self._new_epoch()
-        begin = Frame(epoch, newest, newest + 1, 0, place_of(position), now, now, (), 0, 0, 0, {}, ())
+        begin = Frame(
+            self._new_epoch(), newest, newest + 1, 0, place_of(position), now, now, (), 0, 0, 0, {}, ()
+        )
         self._staged = [begin]
-        await self._commit(position)
-        await self._trim_before(lambda frame: frame.epoch == epoch)
+        offset = await self._commit(position)
+        try:
+            await self._trim_to(offset)
+        except LogError as error:  # readers find out by the epoch, too
+            _log.warning("what the log had before could not be deleted: %s", error)
 
     async def _too_large(self, error: TooLarge) -> str:
         limit = await self._topics.limit(self._link, error.topic)
@@ -337,16 +343,16 @@ class KafkaWriter:
             cut = await self._positions.find(is_kept, bounds) or bounds.last
             if cut is not None:
                 whole = cut.frame.whole  # its transaction is kept from its first frame on
-                await self._trim_before(lambda frame: frame.epoch == last.epoch and frame.whole >= whole)
+                begin = await self._positions.find(
+                    lambda frame: frame.epoch == last.epoch and frame.whole >= whole, bounds
+                )
+                if begin is not None and bounds.first is not None and begin.offset > bounds.first.offset:
+                    await self._trim_to(begin.offset)
         except LogError as error:
             _log.warning("the log could not be trimmed: %s", error)
 
-    async def _trim_before(self, is_kept: Callable[[Frame], bool]) -> None:
-        bounds = await self._positions.bounds()
-        cut = await self._positions.find(is_kept, bounds)
-        if cut is None or bounds.first is None or cut.offset <= bounds.first.offset:
-            return
-        offset = cut.offset
+    async def _trim_to(self, offset: int) -> None:
+        """Delete the position records before this Kafka offset."""
         await persist(lambda: trim(self._link, self._names.position_topic, offset), PATIENCE)
 
     async def close(self) -> None:

@@ -361,9 +361,10 @@ class KafkaWriter:
             return
         self._closed = True
         self._trouble = "this log writer is closed"
-        if self._trimming is not None:
-            self._trimming.cancel()
         try:
+            if self._trimming is not None:
+                self._trimming.cancel()
+                await asyncio.wait({self._trimming})
             if self._producer.in_transaction:
                 with suppress(LogError, TimeoutError):
                     async with asyncio.timeout(ABORT_SECONDS):

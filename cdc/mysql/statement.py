@@ -33,6 +33,7 @@ _CREATE_TABLE: Final = re.compile(
     rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?+(?:{_QUOTED}\s*\.\s*)?{_QUOTED}(?=[\s(])",
     re.IGNORECASE,
 )
+_CREATE_IF_NOT_EXISTS: Final = re.compile(r"\s*CREATE\s+TABLE\s+IF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 _BEFORE_NAMES: Final = frozenset({"table", "tables", "exists", "to", "like", "with", "on", "rename", "as"})
 """MariaDB takes `.items` for a table of the default database: then one of these looks like its database's name."""
 _FOREIGN_KEY: Final = re.compile(r"\b(?:FOREIGN|CONSTRAINT|REFERENCES)\b", re.IGNORECASE)
@@ -157,6 +158,9 @@ class Statements:
             return Effect(truncated=collection)
         touched = self._touched(text, plain, query.schema, garbled)
         relearn = bool(touched) or self._cascades
+        if _CREATE_IF_NOT_EXISTS.match(plain):
+            # it was there, and is as it was; or it was not, and nobody has read it since it went, which was told
+            return Effect(relearn=relearn)
         if self._cascades and _FOREIGN_KEY.search(text):
             touched = self._all
         return Effect(resets=_resets(touched, _REASONS[verb]), relearn=relearn)

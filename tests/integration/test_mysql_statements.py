@@ -87,6 +87,20 @@ async def test_a_table_dropped_and_made_again(driver: MysqlDriver) -> None:
     assert resets == [("items", "table_dropped"), ("items", "table_recreated")]
 
 
+async def test_a_table_made_unless_it_is_there(driver: MysqlDriver) -> None:
+    events, resets = await told(
+        driver,
+        ROW,
+        "CREATE TABLE IF NOT EXISTS items (id INT PRIMARY KEY)",
+        "UPDATE items SET n = 1",
+        "DROP TABLE items",
+        "CREATE TABLE IF NOT EXISTS items (PRIMARY KEY (id)) SELECT 2 AS id, 3 AS n",
+        "INSERT INTO items VALUES (3, 4)",
+    )
+    assert [event.after for event in events] == [doc(1), doc(1, n=1), {"id": 2, "n": 3}, {"id": 3, "n": 4}]
+    assert resets == [("items", "table_dropped")]
+
+
 async def test_a_database_dropped_and_made_again(driver: MysqlDriver) -> None:
     name = driver.database.name
     events, resets = await told(

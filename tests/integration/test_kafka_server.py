@@ -142,10 +142,10 @@ async def test_two_of_three_brokers_go_on(kafka3):
 
 @pytest.fixture
 def without_maven(monkeypatch):
-    def lacking():
+    def lacking(_):
         raise KafkaNotFound("no mvn")
 
-    monkeypatch.setattr(fixture, "kafka_jars", lacking)
+    monkeypatch.setattr(fixture, "prepare", lacking)
 
 
 @pytest.mark.usefixtures("without_maven")

@@ -1,12 +1,20 @@
-"""`python -m tests.servers`: downloads the database programs that the tests fetch for themselves, unless they are here.
+"""`python -m tests.servers`: downloads the programs that the tests fetch for themselves, unless they are here.
 
 Only so that no test spends its own time on it; what cannot be had is told, and again by the tests that are skipped.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
+
 from broadcaster.demo.mysql_installs import TITLES, MysqlNotFound, installation
-from tests.servers.kafka_jars import VERSION, KafkaNotFound, kafka_jars
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
+
+from servers.kafka_cluster import prepare
+from servers.kafka_jars import VERSION, KafkaNotFound
 
 for flavor, title in TITLES.items():
     try:
@@ -16,7 +24,8 @@ for flavor, title in TITLES.items():
     else:
         print(f"{title} {found.version}: {found.server}")
 
-try:
-    print(f"Apache Kafka {VERSION}: {kafka_jars().folder}")
-except KafkaNotFound as error:
-    print(f"Apache Kafka: {error}")
+with tempfile.TemporaryDirectory(prefix="livetail-kafka-format-") as folder:
+    try:
+        print(f"Apache Kafka {VERSION}: {prepare(Path(folder)).folder}")
+    except KafkaNotFound as error:
+        print(f"Apache Kafka: {error}")

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from servers.kafka_cluster import Kafka, format_folder, quickened, temporary_kafka
-from servers.kafka_jars import VERSION, KafkaJars, KafkaNotFound, kafka_jars
+from servers.kafka_cluster import Kafka, prepare, temporary_kafka
+from servers.kafka_jars import VERSION, KafkaJars, KafkaNotFound
 from servers.noida import Noida, noida, temporary_noida
 
 _TITLE = f"Apache Kafka {VERSION}"
@@ -69,11 +69,9 @@ class KafkaServers:
 
     def _prepare(self) -> tuple[KafkaJars, Path]:
         """The program, and a formatted folder to begin with."""
-        jars = kafka_jars()
         template = Path(tempfile.mkdtemp(prefix="livetail-kafka-format-"))
         self._stack.callback(shutil.rmtree, template)
-        format_folder(jars, template)
-        return quickened(jars, template), template
+        return prepare(template), template
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Final
 
 from broadcaster.demo.cache import made_once
 from servers.kafka_broker import HOST, Broker, free_ports, java, quorum, write_properties
-from servers.kafka_jars import VERSION, KafkaJars
+from servers.kafka_jars import VERSION, KafkaJars, kafka_jars
 from support.certificates import Authority
 
 USERS: Final[Mapping[str, str]] = {"alice": "alice-secret", "bob": "bob-secret"}
@@ -87,7 +87,15 @@ def temporary_kafka(
         shutil.rmtree(folder)
 
 
-def format_folder(jars: KafkaJars, folder: Path) -> None:
+def prepare(template: Path) -> KafkaJars:
+    """The server's program, as quick to start as it gets; `template` becomes a folder for new nodes to begin with. The
+    first call ever takes half a minute. Blocks. Raises KafkaNotFound."""
+    jars = kafka_jars()
+    _format(jars, template)
+    return _quickened(jars, template)
+
+
+def _format(jars: KafkaJars, folder: Path) -> None:
     """Make it a log folder of a node that holds nothing yet but the users' SCRAM credentials."""
     with tempfile.NamedTemporaryFile("w", suffix=".properties") as file:
         properties = Path(file.name)
@@ -106,7 +114,7 @@ def format_folder(jars: KafkaJars, folder: Path) -> None:
         raise RuntimeError(f"Kafka's log folder could not be formatted:\n{done.stdout[-3000:]}")
 
 
-def quickened(jars: KafkaJars, template: Path) -> KafkaJars:
+def _quickened(jars: KafkaJars, template: Path) -> KafkaJars:
     """With Java's archive of loaded classes, which halves what a start takes; the first call ever makes it."""
 
     def run_once(folder: Path) -> None:

@@ -8,15 +8,17 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from broadcaster.auth import Authenticator, Identity
+from broadcaster.auth import Authenticator
 from broadcaster.checks import Checks, Found
 from broadcaster.errors import RequestError
+from broadcaster.identity import Identity
 from broadcaster.order import Order
 from broadcaster.predicate import Node, conjunction, leaves
 from broadcaster.query import QueryLimits, parse_where
 from broadcaster.request import Wanted
 from broadcaster.rules import asks_others, read_grant
 from broadcaster.view import View
+from broadcaster.worker import Worker
 from cdc.config import Config
 from cdc.rule import Rule
 
@@ -26,9 +28,11 @@ Grants: TypeAlias = Sequence[tuple[Wanted, tuple[Node, View]]]
 
 class Access:
     """The rules of one project. feeds: the aliases of the databases that are live; found: whether a collection has a
-    row that matches, as `Hub.found`."""
+    row that matches, as `Hub.found`; worker: which one this is, of several."""
 
-    def __init__(self, config: Config, feeds: Collection[str], found: Found) -> None:
+    def __init__(
+        self, config: Config, feeds: Collection[str], found: Found, worker: Worker | None = None
+    ) -> None:
         self._config = config
         self._feeds = feeds
         self._checks = Checks(config.id, found)
@@ -37,7 +41,7 @@ class Access:
             limits.where_depth, limits.where_conditions, limits.in_items, limits.pattern_characters
         )
         self._authenticator = (
-            None if config.auth is None else Authenticator(config.auth, config.realtime.cors_origins)
+            None if config.auth is None else Authenticator(config.auth, config.realtime.cors_origins, worker)
         )
 
     @property

@@ -19,17 +19,20 @@ from broadcaster import request as requests
 from broadcaster.access import Access, Grants
 from broadcaster.admission import Admission
 from broadcaster.assets import add_assets
-from broadcaster.auth import TICKET_SECONDS, Identity
 from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
 from broadcaster.hub import Hub
+from broadcaster.identity import Identity
 from broadcaster.metrics import Metrics
 from broadcaster.openapi import openapi
 from broadcaster.outbox import Outbox
 from broadcaster.predicate import Node
+from broadcaster.siblings import Siblings
 from broadcaster.sse import Cursor, parse_cursor, retry
 from broadcaster.subscription import Subscription
+from broadcaster.tickets import TICKET_SECONDS
 from broadcaster.view import View
+from broadcaster.worker import Worker
 from cdc.config import Config
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class App:
-    """The routes. `readiness` gives the report of /readyz, whose key `ready` decides the status."""
+    """The routes. `readiness` gives the report of /readyz, whose key `ready` decides the status; worker:
+    which one this is, of several. `siblings`: the others, None where there is one process alone."""
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class App:
         metrics: Metrics,
         registry: CollectorRegistry,
         readiness: Callable[[], Mapping[str, Any]],
+        worker: Worker | None = None,
     ) -> None:
         self._config = config
         self._hub = hub
@@ -73,9 +78,10 @@ class App:
         self._readiness = readiness
         self._limits = config.realtime.limits
         self._admission = Admission(self._limits)
-        self._access = Access(config, hub.feeds, hub.found)
+        self._access = Access(config, hub.feeds, hub.found, worker)
         self._connections: set[Connection] = set()
         self._closing = False
+        self.siblings = None if worker is None else Siblings(worker, self._exposition, readiness)
 
     def web_app(self) -> web.Application:
         """The aiohttp application."""
@@ -271,19 +277,22 @@ class App:
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        report = self._readiness()
+        report = self._readiness() if self.siblings is None else await self.siblings.readiness()
         return web.json_response(report, status=200 if report["ready"] else 503)
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
+        body = self._exposition() if self.siblings is None else await self.siblings.metrics()
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+
+    def _exposition(self) -> bytes:
+        """The metrics of this process, as text."""
         connections = self._connections
         self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in connections))
         subscriptions = [s for connection in connections for s in connection.subscriptions.values()]
         indexed = sum(subscription.live_query.is_indexed for subscription in subscriptions)
         self._metrics.subscriptions.labels("true").set(indexed)
         self._metrics.subscriptions.labels("false").set(len(subscriptions) - indexed)
-        return web.Response(
-            body=generate_latest(self._registry), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST}
-        )
+        return generate_latest(self._registry)
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(openapi(self._config.id))

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -15,15 +11,14 @@ import jwt
 from aiohttp import hdrs, web
 
 from broadcaster.errors import RequestError
+from broadcaster.identity import Identity
+from broadcaster.tickets import Tickets
+from broadcaster.worker import Worker
 from cdc.config import Auth
 from cdc.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-TICKET_SECONDS: Final = 30
-_MOST_TICKETS: Final = 10_000
-_MOST_TICKETS_EACH: Final = 100
-"""Of one token, so that nobody takes the others' room."""
 _MOST_TOKEN: Final = 16_384
 _FETCH_SECONDS: Final = 5.0
 _KEYS_BYTES: Final = 1 << 20
@@ -33,28 +28,17 @@ _REFETCH_SECONDS: Final = 10.0
 _SAME_SITE: Final = frozenset({None, "same-origin", "none"})
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A client with a valid token: its claims, and when they end (Unix seconds)."""
-
-    claims: Mapping[str, Any]
-    expires: float
-
-
 class Authenticator:
-    """Checks the tokens of one project. clock: Unix seconds."""
+    """Checks the tokens of one project. worker: which one this is, of several."""
 
-    def __init__(
-        self, auth: Auth, origins: tuple[str, ...], *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, auth: Auth, origins: tuple[str, ...], worker: Worker | None = None) -> None:
         """Raises ConfigError for a key that is none of the algorithm's."""
         if auth.key is not None and not auth.algorithm.startswith("HS"):
             _check_public(auth.key.reveal(), auth.algorithm)
         self._auth = auth
         self._origins = frozenset(origins) - {"*"}
-        self._clock = clock
         self._jwks = None if auth.jwks is None else _Jwks(auth.jwks)
-        self._tickets: dict[str, tuple[float, Identity]] = {}
+        self._tickets = Tickets.of(auth, worker)
 
     async def identify(self, request: web.Request) -> Identity | None:
         """Who sends this request; None if it carries no token.
@@ -64,7 +48,7 @@ class Authenticator:
         """
         ticket = request.query.get("ticket")
         if ticket is not None:
-            return self._redeem(ticket)
+            return self._tickets.redeem(ticket)
         token = self._token(request)
         return None if token is None else await self.check(token)
 
@@ -92,25 +76,12 @@ class Authenticator:
 
     def ticket(self, identity: Identity) -> str:
         """A word that stands for the identity once, within `TICKET_SECONDS`."""
-        now = self._clock()
-        self._tickets = {text: kept for text, kept in self._tickets.items() if kept[0] > now}
-        own = sum(other.claims == identity.claims for _, other in self._tickets.values())
-        if len(self._tickets) >= _MOST_TICKETS or own >= _MOST_TICKETS_EACH:
-            raise RequestError("overloaded", "too many tickets are waiting to be used")
-        text = secrets.token_urlsafe(32)
-        self._tickets[text] = now + TICKET_SECONDS, identity
-        return text
+        return self._tickets.give(identity)
 
     async def close(self) -> None:
         """Release the connections to the server of the keys."""
         if self._jwks is not None:
             await self._jwks.close()
-
-    def _redeem(self, ticket: str) -> Identity:
-        until, identity = self._tickets.pop(ticket, (0.0, None))
-        if identity is None or until <= self._clock():
-            raise _refused("the ticket is unknown, used or older than 30 s")
-        return identity
 
     def _token(self, request: web.Request) -> str | None:
         given = request.headers.get(hdrs.AUTHORIZATION)

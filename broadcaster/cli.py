@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ from cdc.__main__ import main as cdc_command
 
 if TYPE_CHECKING:
     from broadcaster.demo.demo import Kind
+    from broadcaster.worker import Worker
 
 _listen = options.listen("127.0.0.1:4122", "the API, health and metrics")
 
@@ -92,20 +93,40 @@ def dev(
 @_listen
 @options.log_dir
 @options.prod
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="How many processes serve the address together.",
+)
 @options.verbose
 def broadcaster(
-    file: Path, listen: tuple[str, int], log_dir: Path | None, *, prod: bool, verbose: bool
+    file: Path, listen: tuple[str, int], log_dir: Path | None, *, prod: bool, workers: int, verbose: bool
 ) -> None:
     """Serve live queries from the event log (also `python -m broadcaster`)."""
     from prometheus_client import CollectorRegistry
 
     from broadcaster.serve import serve
-    from cdc.process import load_config, logs_of, run
+    from broadcaster.supervisor import supervise, supervised
+    from cdc.errors import ConfigError
+    from cdc.process import fail, load_config, logs_of, run, start_logging
 
     config = load_config("broadcaster", file)
     logs = logs_of("broadcaster", file, config, log_dir, prod=prod)
-    work = serve(config, logs, CollectorRegistry(), listen)
-    run("broadcaster", logs.around(work), verbose=verbose)
+    if workers == 1:
+        run("broadcaster", logs.around(serve(config, logs, CollectorRegistry(), listen)), verbose=verbose)
+
+    def live(worker: Worker, address: tuple[str, int]) -> NoReturn:
+        start_logging(verbose=verbose, who=f"worker {worker.index}")
+        work = serve(config, logs, CollectorRegistry(), address, worker=worker)
+        run("broadcaster", logs.around(supervised(worker, work)))
+
+    start_logging(verbose=verbose)
+    try:
+        supervise(workers, listen, live)
+    except ConfigError as error:
+        fail("broadcaster", error)
 
 
 @main.command()

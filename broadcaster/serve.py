@@ -16,6 +16,7 @@ from broadcaster.hub import Hub
 from broadcaster.metrics import Metrics
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.subscription import Subscription
+from broadcaster.worker import Worker
 from cdc.config import Config
 from cdc.log import EventLog
 from cdc.process import listen
@@ -32,11 +33,12 @@ async def serve(
     on_ready: Callable[[], None] | None = None,
     extend: Callable[[web.Application], None] | None = None,
     tailer: Report | None = None,
+    worker: Worker | None = None,
 ) -> None:
     """Serve until cancelled.
 
     on_ready: called once, when the server listens and all logs are read to their end; extend: adds routes;
-    tailer: the readiness report of tailers in the same process.
+    tailer: the readiness report of tailers in the same process; worker: which one this is, of several on the address.
     Raises ConfigError where the address cannot be used.
     """
     metrics = Metrics(registry)
@@ -61,19 +63,20 @@ async def serve(
         if config.realtime_collections(alias)
     }
     hub = Hub(feeds, {alias: _reader(config, alias) for alias in feeds}, limits, metrics)
-    app = App(config, hub, metrics, registry, lambda: _readiness(hub, tailer))
+    app = App(config, hub, metrics, registry, lambda: _readiness(hub, tailer), worker)
     application = app.web_app()
     if extend is not None:
         extend(application)
     runner = app.runner(application)
     try:
-        await listen(runner, address)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(hub.run())
-            if on_ready is not None:
-                for feed in feeds.values():
-                    await feed.boundary()
-                on_ready()
+        async with contextlib.nullcontext() if app.siblings is None else app.siblings.told():
+            await listen(runner, address, shared=worker is not None)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(hub.run())
+                if on_ready is not None:
+                    for feed in feeds.values():
+                        await feed.boundary()
+                    on_ready()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(runner.cleanup())

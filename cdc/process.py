@@ -55,18 +55,20 @@ def logs_of(name: str, file: Path, config: Config, log_dir: Path | None, *, prod
         fail(name, error)
 
 
-async def listen(runner: web.AppRunner, address: tuple[str, int]) -> None:
-    """Serve on the address. Raises ConfigError, which names `--listen`, where that cannot be."""
+async def listen(runner: web.AppRunner, address: tuple[str, int], *, shared: bool = False) -> None:
+    """Serve on the address; shared: several processes do. Raises ConfigError, which names `--listen`, where that
+    cannot be."""
     await runner.setup()
     try:
-        await web.TCPSite(runner, *address).start()
+        await web.TCPSite(runner, *address, reuse_port=shared).start()
     except OSError as error:
-        why = (
-            "is in use by another process" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
-        )
-        raise ConfigError(
-            f"{address[0]}:{address[1]} {why}; choose another with --listen host:port"
-        ) from error
+        raise unusable(address, error) from error
+
+
+def unusable(address: tuple[str, int], error: OSError) -> ConfigError:
+    """What to say of an address on which nobody can listen."""
+    why = "is in use by another process" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+    return ConfigError(f"{address[0]}:{address[1]} {why}; choose another with --listen host:port")
 
 
 def run(name: str, work: Coroutine[Any, Any, None], *, verbose: bool = False) -> NoReturn:
@@ -74,18 +76,24 @@ def run(name: str, work: Coroutine[Any, Any, None], *, verbose: bool = False) ->
 
     A mistake of the user's is one line on standard error, never a traceback.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    start_logging(verbose=verbose)
     allow_descriptors()
     try:
         uvloop.run(_until_stopped(work))
     except (LivetailError, ExceptionGroup) as error:
         fail(name, _first(error))
     sys.exit(0)
+
+
+def start_logging(*, verbose: bool, who: str = "") -> None:
+    """To standard error. Does nothing the second time, unless `who` is given: which of several processes this is."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format=f"%(asctime)s %(levelname)-7s {who and f'[{who}] '}%(message)s",
+        stream=sys.stderr,
+        force=bool(who),
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def allow_descriptors() -> None:

@@ -57,13 +57,16 @@ class Process:
     """`python -m <module>` on a port that it keeps over its lives. What it says goes to `output`, beside the
     configuration. log_dir: None: the log is on Kafka."""
 
-    def __init__(self, module: str, config: Path, log_dir: Path | None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, module: str, config: Path, log_dir: Path | None, *arguments: str, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self.output = config.parent / f"{module}-{self.port}.txt"
         self._command = [
             *(sys.executable, "-m", module, "-c", str(config)),
             *("--listen", f"127.0.0.1:{self.port}"),
             *(("--prod",) if log_dir is None else ("--log-dir", str(log_dir))),
+            *arguments,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,6 +89,11 @@ class Process:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=environment, stdout=output, stderr=output
             )
+
+    def ended(self) -> int:
+        """Wait for it to end by itself; the exit code."""
+        assert self._process is not None
+        return self._process.wait(READY_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL. Raises TimeoutExpired where it does not die, as under a debugger."""

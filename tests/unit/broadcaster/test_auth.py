@@ -23,9 +23,9 @@ from prometheus_client import CollectorRegistry
 from broadcaster import auth
 from broadcaster.access import Access
 from broadcaster.app import App
-from broadcaster.auth import Identity
 from broadcaster.checks import Checks
 from broadcaster.client import Client
+from broadcaster.identity import Identity
 from broadcaster.metrics import Metrics
 from cdc.config_parse import parse
 from cdc.errors import ConfigError
@@ -321,15 +321,16 @@ async def test_tickets_are_good_once() -> None:
             assert await here.status(params={"ticket": ticket}) == (401, "unauthenticated")
 
 
-async def test_one_client_does_not_take_the_tickets_of_others() -> None:
+async def test_one_client_does_not_take_the_room_of_others_tickets() -> None:
     async with site() as here:
         url = f"{here.url}{BASE}/ticket"
         mine, theirs = ({"Authorization": f"Bearer {token(sub=name)}"} for name in ("u1", "u2"))
-        given = []
+        taken = []
         for headers in (*[mine] * 101, theirs):
             async with here.session.post(url, headers=headers) as response:
-                given.append(response.status)
-        assert given == [200] * 100 + [503, 200]
+                ticket = (await response.json())["ticket"]
+            taken.append(await here.status(params={"ticket": ticket}))
+        assert taken == [(200, "")] * 100 + [(503, "overloaded"), (200, "")]
 
 
 async def test_a_token_in_the_url_only_where_that_is_allowed() -> None:

@@ -37,7 +37,7 @@ class Feed:
     """The stream of one database.
 
     epoch, place: how far everything was dispatched; order: the database's position that this contains.
-    reached_end: whether the log was read to its end once.
+    reached_end: whether the log was read to its end, and has been readable since; complaint: why it is not now.
     restart: called with a live subscription and a reason when only a fresh result can serve it; refill: with one of
         whose window too few rows are known.
     """
@@ -59,6 +59,7 @@ class Feed:
         self.order: int | None = None
         self.source_epoch: str | None = None
         self.reached_end = False
+        self.complaint: str | None = None
         self.recent = Recent()
         self._reset_by: dict[str, str] = {}  # by collection, the transaction that its newest reset is about
         self._metrics = metrics
@@ -176,13 +177,12 @@ class Feed:
 
     async def run(self) -> None:
         """Follow the log until cancelled; says what is wrong and tries again."""
-        complaint: str | None = None
         after: int | None = None
         while True:
             reader: LogReader | None = None
             try:
                 reader, after = await self._open(after)
-                complaint = None
+                self.complaint = None
                 while True:
                     for chunk in await reader.read():
                         self._dispatch(chunk)
@@ -198,9 +198,10 @@ class Feed:
                 after = None
                 self._start_over("too_far_behind")
             except LogError as error:
-                if str(error) != complaint:
-                    complaint = str(error)
-                    log.error("%s: %s; trying again", self.database, complaint)
+                self.reached_end = False
+                if str(error) != self.complaint:
+                    self.complaint = str(error)
+                    log.error("%s: %s; trying again", self.database, self.complaint)
                 await asyncio.sleep(_RETRY_SECONDS)
             finally:
                 self._boundary.clear()

@@ -108,8 +108,8 @@ def _readiness(hub: Hub, tailer: Report | None) -> dict[str, Any]:
     for alias, feed in hub.feeds.items():
         complaint = hub.complaints[alias]
         databases[alias] = {"logRead": feed.reached_end, "reachable": complaint is None}
-        if complaint is not None:
-            databases[alias]["reason"] = complaint
+        if reasons := [reason for reason in (complaint, feed.complaint) if reason is not None]:
+            databases[alias]["reason"] = "; ".join(reasons)
     report: dict[str, Any] = {
         "ready": all(one["logRead"] and one["reachable"] for one in databases.values()),
         "databases": databases,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -69,5 +70,4 @@ class Logs:
         try:
             await work
         finally:
-            for log in self._opened.values():
-                await log.close()
+            await asyncio.gather(*(log.close() for log in self._opened.values()))

@@ -38,7 +38,10 @@ class Site:
             folder / "livetail.yaml",
             url,
             ["todos"],
-            {"kafka": {"brokers": kafka.bootstrap().split(","), "takeover": "2s"}, "heartbeat": "1s"},
+            {
+                "kafka": {"brokers": kafka.bootstrap().split(","), "takeover": "2s", "timeout": "3s"},
+                "heartbeat": "1s",
+            },
             self.alias,
         )
 
@@ -168,3 +171,33 @@ async def test_a_tailer_that_was_only_thought_dead_does_no_harm(site: Site) -> N
             await seen(stream, written[-1])
             assert stream.transactions == written
             assert stream.rows() == await site.rows()
+
+
+async def test_a_broker_that_hangs(site: Site, kafka: Kafka) -> None:
+    """Both say so, stop when they are told to, and go on where they were."""
+    tailer, broadcaster = site.process("cdc"), site.process("broadcaster")
+    async with running(tailer, broadcaster):
+        async with site.get(broadcaster) as before:
+            await before.until(lambda: before.named("ready"))
+            written = [await site.commit("INSERT INTO todos VALUES (1, 'a', false)")]
+            await seen(before, written[-1])
+        kafka.brokers[0].pause()
+        try:
+            written.append(await site.commit("INSERT INTO todos VALUES (2, 'b', false)"))
+            report = await reports(tailer, lambda report: not report["ready"])
+            assert "Kafka" in report["databases"][site.alias]["reason"]
+            report = await reports(broadcaster, lambda report: not report["ready"])
+            assert "Kafka" in report["databases"][site.alias]["reason"]
+            stopping = [asyncio.to_thread(process.stop) for process in (tailer, broadcaster)]
+            async with asyncio.timeout(5):
+                assert await asyncio.gather(*stopping) == [0, 0]
+        finally:
+            kafka.brokers[0].resume()
+        for process in (tailer, broadcaster):
+            process.start()
+        await broadcaster.ready()
+        written.append(await site.commit("INSERT INTO todos VALUES (3, 'c', false)"))
+        async with site.get(broadcaster, before.cursor) as after:
+            await seen(after, written[-1])
+            assert before.transactions + after.transactions == written
+            assert after.rows(before.rows()) == await site.rows()

@@ -149,6 +149,32 @@ async def test_a_topic_made_anew_behind_the_writers_back_ends_the_epoch(open_log
         await reader.read()
 
 
+async def test_a_position_topic_that_lost_its_newest_records_ends_the_epoch(
+    open_log: Open, link: Link
+) -> None:
+    """As after a loss of power: what follows would get offsets that clients have seen as something else."""
+    log = open_log()
+    writer = await log.writer()
+    await writer.append(batch(1, record(1, "users")))
+    await writer.append(Batch([record(2, "users")], None, 2))
+    await writer.close()
+    state = await log.state()
+    await (await log.writer()).close()
+    assert await log.state() == state  # what was undone is not taken for it
+    lost = Producer(link, uuid4().hex, 10)
+    await lost.begin()
+    partition = (log.names.topic("users"), 0)
+    await lost.join({partition})
+    await lost.produce({partition: [(b"{}", b"{}")]})
+    await lost.commit()
+    writer = await log.writer()
+    assert writer.position == Position("p", 1)
+    after = await log.state()
+    assert state is not None
+    assert after is not None
+    assert after.epoch != state.epoch
+
+
 async def test_records_that_retention_took(open_log: Open, link: Link) -> None:
     log = open_log()
     writer = await log.writer()

@@ -25,12 +25,12 @@ from cdc.errors import ConfigError, LogError
 from cdc.log.kafka.failure import RETRIED, Code, Lost, refused, unreachable
 
 ANSWER_SECONDS: Final = 10.0
-"""How long one answer may take; the caller's deadline is for all attempts together."""
+"""How long one answer may take, if an append is given as long; a caller's deadline is for all attempts together."""
 
 CLIENT_ID: Final = "livetail"
 GROUP: Final = 0
 TRANSACTION: Final = 1
-_CLOSE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.25
 _PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.25
 
@@ -43,10 +43,12 @@ logging.getLogger("aiokafka").setLevel(
 
 
 class Link:
-    """The cluster, as one user of it sees it: what it knows of leaders, and its own connections."""
+    """The cluster, as one user of it sees it: what it knows of leaders, and its own connections. answer: how long one
+    answer may take, in seconds."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, answer: float | None = None) -> None:
         self._config = config
+        self._answer_ms = int(1000 * (answer or min(ANSWER_SECONDS, config.timeout)))
         self._security = security_of(config)
         self._nodes: dict[Node, tuple[str, int]] = {}
         self._leaders: dict[Partition, Node] = {}
@@ -175,7 +177,7 @@ class Link:
                 host,
                 port,
                 client_id=CLIENT_ID,
-                request_timeout_ms=int(ANSWER_SECONDS * 1000),
+                request_timeout_ms=self._answer_ms,
                 ssl_context=self._security,
                 security_protocol=config.security_protocol,
                 sasl_mechanism=config.sasl_mechanism,

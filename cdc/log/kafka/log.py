@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Set
 from typing import Final
 from uuid import uuid4
 
-from cdc.config import Collection, KafkaConfig, Retention
+from cdc import config
+from cdc.config import Collection, KafkaConfig
 from cdc.errors import LogInUse
 from cdc.event import Chunk
 from cdc.log import LogState
@@ -17,20 +18,22 @@ from cdc.log.kafka.inventory import TopicState, inventory
 from cdc.log.kafka.link import Link
 from cdc.log.kafka.names import Names
 from cdc.log.kafka.reader import KafkaReader
+from cdc.log.kafka.retention import Retention
 from cdc.log.kafka.search import Bounds, PositionTopic
 from cdc.log.kafka.seat import Seat
 from cdc.log.kafka.topics import Topics
-from cdc.log.kafka.writer import KafkaWriter, Keep
+from cdc.log.kafka.writer import KafkaWriter
 from cdc.log.recent import RecentChunks
 
 MEMORY_BYTES: Final = 64 << 20
 """How much of what was read last is kept for replays."""
 
+_JOIN_SECONDS: Final = 5.0
 _VISIBLE_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.002
 
 
-_USUAL: Final = Retention()
+_USUAL: Final = config.Retention()
 
 
 def _new_epoch() -> str:
@@ -51,7 +54,7 @@ class KafkaLog:
         alias: str,
         collections: Mapping[str, Collection] | None = None,
         *,
-        retention: Retention = _USUAL,
+        retention: config.Retention = _USUAL,
         keep_seconds: float | None = None,
         keep_bytes: int | None = None,
         memory_bytes: int = MEMORY_BYTES,
@@ -62,7 +65,7 @@ class KafkaLog:
         self._names = Names(project, alias)
         self._collections = dict(collections or {})
         self._topics = Topics(self._names, kafka, retention, self._collections)
-        self._keep = Keep(keep_seconds, keep_bytes)
+        self._retention = Retention(keep_seconds, keep_bytes)
         self._clock = clock
         self._new_epoch = new_epoch
         self._link: Link | None = None
@@ -81,7 +84,7 @@ class KafkaLog:
     async def writer(self) -> KafkaWriter:
         """As `EventLog.writer`. A log that is not the leader stays in the queue for it until it is closed."""
         if self._seat is None:
-            self._seat = Seat(Link(self._kafka), self._names.group, self._kafka.takeover)
+            self._seat = self._new_seat()
         await self._seat.claim()
         if self._writer is not None:
             raise LogInUse(f"another task writes the log {self._names.transactional_id} already")
@@ -90,7 +93,7 @@ class KafkaLog:
             self._names,
             self._topics,
             tuple(self._collections),
-            self._keep,
+            self._retention,
             self._kafka.timeout,
             check=self._seat.check,
             release=self._release_writer,
@@ -100,6 +103,11 @@ class KafkaLog:
         )
         await self._writer.open()
         return self._writer
+
+    def _new_seat(self) -> Seat:
+        takeover = self._kafka.takeover
+        # Who joins is answered when all others have joined anew, or were silent for too long.
+        return Seat(Link(self._kafka, takeover + _JOIN_SECONDS), self._names.group, takeover)
 
     def _release_writer(self) -> None:
         self._writer = None

@@ -18,8 +18,8 @@ from cdc.log.kafka.link import GROUP, Link, Passing
 
 _HEARTBEAT_SECONDS: Final = 0.5
 _PAUSE_SECONDS: Final = 0.1
-_VERDICT_SECONDS: Final = 12.0
-_LEAVE_SECONDS: Final = 1.0
+_VERDICT_SECONDS: Final = 15.0
+_LEAVE_SECONDS: Final = 0.5
 _PROTOCOL: Final = "livetail"
 _REJOIN: Final = frozenset({Code.REBALANCING, Code.ILLEGAL_GENERATION})
 

@@ -7,39 +7,27 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import structs
 
 from cdc.errors import LogError
 from cdc.event import Batch, Position, Record
-from cdc.log.kafka.fetch import ends
 from cdc.log.kafka.frame import Extent, Frame, Place, Positions, encode_frame, place_of
-from cdc.log.kafka.link import Link, persist
+from cdc.log.kafka.link import Link
+from cdc.log.kafka.loss import loss
 from cdc.log.kafka.names import Names
 from cdc.log.kafka.parcels import Parcels, parts, sort_out
 from cdc.log.kafka.producer import Producer, TooLarge
-from cdc.log.kafka.search import PATIENCE, PositionTopic
-from cdc.log.kafka.topics import Topics, trim
+from cdc.log.kafka.retention import Retention, Trim
+from cdc.log.kafka.search import PositionTopic
+from cdc.log.kafka.topics import Topics
 
 ABORT_SECONDS: Final = 1.0
 _STAGED_BYTES: Final = 256 << 10
 _FRAME_BYTES: Final = 1 << 10
 """More than a frame takes without its order, as a rule."""
-_TRIM_SECONDS: Final = 30.0
-_TRIM_PART: Final = 20
-"""Trimming waits for a twentieth of what is kept."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How much the log keeps: what was written in the last `seconds`, and of this the newest `size` bytes; None: no
-    bound."""
-
-    seconds: float | None
-    size: int | None
 
 
 class KafkaWriter:
@@ -54,7 +42,7 @@ class KafkaWriter:
         names: Names,
         topics: Topics,
         collections: Sequence[str],
-        keep: Keep,
+        retention: Retention,
         seconds: float,
         *,
         check: Callable[[], None],
@@ -67,7 +55,6 @@ class KafkaWriter:
         self._names = names
         self._topics = topics
         self._collections = list(collections)
-        self._keep = keep
         self._seconds = seconds
         self._check = check
         self._release = release
@@ -76,13 +63,11 @@ class KafkaWriter:
         self._new_epoch = new_epoch
         self._producer = Producer(link, names.transactional_id, seconds)
         self._positions = PositionTopic(link, names.position_topic)
+        self._trim = Trim(link, self._positions, retention)
         self._partitions: dict[str, int] = {}
         self._last: Frame | None = None  # of what is committed
         self._position: Position | None = None
         self._staged: list[Frame] = []
-        self._trim_at = clock()
-        self._trim_total = 0
-        self._trimming: asyncio.Task[None] | None = None
         self._trouble: str | None = None
         self._closed = False
 
@@ -107,29 +92,9 @@ class KafkaWriter:
             return
         self._last = bounds.last.frame
         self._position = Positions().load(self._last.place)
-        if (trouble := await self._lost(self._last)) is not None:
+        if (trouble := await loss(self._link, self._names, self._last)) is not None:
             _log.warning("Kafka: %s; the log begins anew where it stands", trouble)
             await self._begin_epoch(self._position, self._last.end)
-
-    async def _lost(self, last: Frame) -> str | None:
-        """What the log once had and Kafka has no more: a topic that was made anew, or lost its newest records."""
-        expected = {
-            (self._names.topic(name), number): offset
-            for name, offsets in last.ends.items()
-            for number, offset in enumerate(offsets)
-            if offset >= 0
-        }
-        there = await self._link.describe({topic for topic, _ in expected})
-        for topic, number in expected:
-            if number >= there.get(topic, 0):
-                return f"topic {topic} lacks partition {number}, it was deleted"
-        found = await persist(lambda: ends(self._link, set(expected)), PATIENCE)
-        for partition, offset in expected.items():
-            if found[partition] <= offset:
-                return (
-                    f"topic {partition[0]} ends before what the log had in it, it was deleted and made anew"
-                )
-        return None
 
     @property
     def position(self) -> Position | None:
@@ -164,7 +129,8 @@ class KafkaWriter:
             ) from error
         finally:
             work.close()
-        self._trim_if_due()
+        assert self._last is not None
+        self._trim.consider(self._last, self._clock())
 
     async def _append(self, batch: Batch) -> None:
         pieces = list(parts(batch.records))
@@ -302,7 +268,7 @@ class KafkaWriter:
         self._staged = [begin]
         offset = await self._commit(position)
         try:
-            await self._trim_to(offset)
+            await self._trim.until(offset)
         except LogError as error:  # readers find out by the epoch, too
             _log.warning("what the log had before could not be deleted: %s", error)
 
@@ -315,46 +281,6 @@ class KafkaWriter:
             "(and modules.realtime.kafka.messageBytes for new topics)"
         )
 
-    # -- retention --------------------------------------------------------------------------------------------
-
-    def _trim_if_due(self) -> None:
-        """In the background, since the log is right with or without it."""
-        keep, now, last = self._keep, self._clock(), self._last
-        assert last is not None
-        old = keep.seconds is not None and now >= self._trim_at
-        large = keep.size is not None and last.total - self._trim_total > keep.size // _TRIM_PART
-        if not (old or large) or (self._trimming is not None and not self._trimming.done()):
-            return
-        if keep.seconds is not None:
-            self._trim_at = now + min(_TRIM_SECONDS, keep.seconds / _TRIM_PART)
-        self._trim_total = last.total
-        self._trimming = asyncio.create_task(self._trim(int(now * 1000), last))
-
-    async def _trim(self, now_ms: int, last: Frame) -> None:
-        keep = self._keep
-        oldest_ms = 0 if keep.seconds is None else now_ms - int(keep.seconds * 1000)
-        smallest = 0 if keep.size is None else last.total - keep.size
-
-        def is_kept(frame: Frame) -> bool:
-            return frame.epoch == last.epoch and frame.stored_ms >= oldest_ms and frame.whole >= smallest
-
-        try:
-            bounds = await self._positions.bounds()
-            cut = await self._positions.find(is_kept, bounds) or bounds.last
-            if cut is not None:
-                whole = cut.frame.whole  # its transaction is kept from its first frame on
-                begin = await self._positions.find(
-                    lambda frame: frame.epoch == last.epoch and frame.whole >= whole, bounds
-                )
-                if begin is not None and bounds.first is not None and begin.offset > bounds.first.offset:
-                    await self._trim_to(begin.offset)
-        except LogError as error:
-            _log.warning("the log could not be trimmed: %s", error)
-
-    async def _trim_to(self, offset: int) -> None:
-        """Delete the position records before this Kafka offset."""
-        await persist(lambda: trim(self._link, self._names.position_topic, offset), PATIENCE)
-
     async def close(self) -> None:
         """As `LogWriter.close`; waits for Kafka for a second at the most."""
         if self._closed:
@@ -362,9 +288,7 @@ class KafkaWriter:
         self._closed = True
         self._trouble = "this log writer is closed"
         try:
-            if self._trimming is not None:
-                self._trimming.cancel()
-                await asyncio.wait({self._trimming})
+            await self._trim.close()
             if self._producer.in_transaction:
                 with suppress(LogError, TimeoutError):
                     async with asyncio.timeout(ABORT_SECONDS):

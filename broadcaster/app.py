@@ -25,7 +25,7 @@ from broadcaster.hub import Hub
 from broadcaster.identity import Identity
 from broadcaster.metrics import Metrics
 from broadcaster.openapi import openapi
-from broadcaster.outbox import Outbox
+from broadcaster.outbox import Outbox, Tick
 from broadcaster.predicate import Node
 from broadcaster.siblings import Siblings
 from broadcaster.sse import Cursor, parse_cursor, retry
@@ -80,6 +80,7 @@ class App:
         self._admission = Admission(self._limits)
         self._access = Access(config, hub.feeds, hub.found, worker)
         self._connections: set[Connection] = set()
+        self._tick = Tick()
         self._closing = False
         self.siblings = None if worker is None else Siblings(worker, self._exposition, readiness)
 
@@ -184,6 +185,7 @@ class App:
         outbox = Outbox(
             request.transport,
             writer,
+            tick=self._tick,
             is_chunked=is_chunked,
             limit=self._limits.unsent_bytes,
             on_evict=self._evicted,

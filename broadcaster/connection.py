@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,10 @@ from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
 from broadcaster.sse import cursor_prefix, cursor_text, frame, initial_frames
 from broadcaster.subscription import Phase, Subscription
+
+Shared: TypeAlias = dict[tuple[bytes, bytes, bytes], bytes]
+"""The last frames of one transaction that were made so far, with their cursors: by what the cursor says beside the
+offsets, event and data. Clients of the same live queries get the same bytes."""
 
 
 class Place(Protocol):
@@ -40,12 +44,15 @@ class Connection:
 
     def cursor(self) -> bytes:
         """Where this client stands after all frames queued so far."""
+        offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
+        return cursor_text(self._cursor_prefix(), offsets)
+
+    def _cursor_prefix(self) -> bytes:
         if self._prefix is None:
             self._prefix = cursor_prefix(
                 {alias: place.epoch for alias, place in self._places.items()}, self._covered
             )
-        offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
-        return cursor_text(self._prefix, offsets)
+        return self._prefix
 
     def cover(self, subscription: Subscription) -> None:
         """From here on the cursor speaks of this subscription too, if the log tells what may be missed of it."""
@@ -73,7 +80,7 @@ class Connection:
         """Queue an event; nothing is sent before `flush`."""
         self._frames.append((event, data))
 
-    def flush(self, *, with_cursor: bool = True, asked: bool = False) -> None:
+    def flush(self, *, with_cursor: bool = True, asked: bool = False, shared: Shared | None = None) -> None:
         """Send what was pushed; the last event carries the cursor. `asked`: see `Outbox.send`.
 
         Where a `reset` or an `error` broke in on a transaction, a `progress` carries the cursor that its diffs lack.
@@ -85,11 +92,18 @@ class Connection:
             return
         self._owes_cursor = not with_cursor and (self._owes_cursor or len(frames) > 1)
         self._metrics.frames(frames)
-        last = frames.pop()
-        out = [frame(event, data) for event, data in frames]
-        out.append(frame(*last, self.cursor() if with_cursor else None))
-        frames.clear()
-        self.outbox.send(b"".join(out), asked=asked)
+        event, data = frames.pop()
+        if not with_cursor:
+            payload = frame(event, data)
+        elif shared is None or self._replaying:
+            payload = frame(event, data, self.cursor())
+        else:
+            known = self._cursor_prefix(), event, data
+            payload = shared.get(known) or shared.setdefault(known, frame(event, data, self.cursor()))
+        if frames:
+            payload = b"".join([*(frame(event, data) for event, data in frames), payload])
+            frames.clear()
+        self.outbox.send(payload, asked=asked)
 
     def progress(self) -> None:
         """Tell where the stream stands; also the heartbeat."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from broadcaster.aggregate import Aggregation, Shares
-from broadcaster.connection import Connection
+from broadcaster.connection import Connection, Shared
 from broadcaster.evaluate import compile_predicate
 from broadcaster.evaluation import Done, Evaluation
 from broadcaster.livequery import LiveQuery, Outcome
@@ -322,14 +322,22 @@ class Feed:
             told = query.fold(outcome)
             if told is None:
                 continue
+            is_plain = query.is_replayable and not told.truncated and told.reset_reason is None
+            diffs: dict[bytes, bytes] = {}  # by the id that the client gave
             for subscription in list(query.subscriptions):
                 if subscription.phase is Phase.LIVE:
-                    self._to_live(subscription, told)
+                    if is_plain:
+                        id_json = subscription.id_json
+                        data = diffs.get(id_json) or diffs.setdefault(id_json, subscription.diff(told))
+                        subscription.connection.push(b"diff", data)
+                    else:
+                        self._to_live(subscription, told)
                     touched[subscription.connection] = None
                 elif subscription.phase is Phase.SENDING:
                     subscription.hold(told)
+        shared: Shared = {}
         for connection in touched:
-            connection.flush()
+            connection.flush(shared=shared)
         if touched:
             self._metrics.delivery_seconds.observe(max(0.0, time.time() - done.part.time / 1000))
 

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from aiohttp.abc import AbstractStreamWriter
 
 from broadcaster.sse import chunked
 
+log = logging.getLogger(__name__)
+
+
+class Tick:
+    """Flushes all outboxes that were sent something, at the end of the loop's tick. Bytes that go to several in a
+    row, as a frame to all clients of a live query, are made a chunk once."""
+
+    def __init__(self) -> None:
+        self._due: list[Outbox] = []
+        self._payload = self._chunk = b""
+
+    def add(self, outbox: Outbox) -> None:
+        """This outbox has something to flush."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._due.append(outbox)
+
+    def chunk(self, payload: bytes) -> bytes:
+        """See `chunked`."""
+        if payload is not self._payload:
+            self._payload, self._chunk = payload, chunked(payload)
+        return self._chunk
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for outbox in due:
+            try:
+                outbox.flush()
+            except Exception:
+                log.exception("a connection cannot be written to; it is closed, the client will resume")
+                outbox.abort()
+        self._payload = self._chunk = b""
+
 
 class Outbox:
     """Writes to the connection's transport directly; the response's own writer only serves for flow control.
 
+    tick: of all connections of the loop.
     limit: bytes that may wait unsent; beyond it the connection is aborted and the client resumes from its cursor.
     What the client asked for (a row of an initial result, a replayed transaction) may be larger than that: it waits
     beside the limit, else no attempt of even the fastest reader would ever get it.
@@ -23,6 +58,7 @@ class Outbox:
         transport: asyncio.Transport,
         writer: AbstractStreamWriter,
         *,
+        tick: Tick,
         is_chunked: bool,
         limit: int,
         on_evict: Callable[[], None],
@@ -32,7 +68,7 @@ class Outbox:
         self._is_chunked = is_chunked
         self._limit = limit
         self._on_evict = on_evict
-        self._loop = asyncio.get_running_loop()
+        self._tick = tick
         self._pending: list[bytes] = []
         self._size = 0
         self._allowance = 0
@@ -53,7 +89,7 @@ class Outbox:
         if asked:
             self._allowance += len(payload)
         if not self._pending:
-            self._loop.call_soon(self.flush)
+            self._tick.add(self)
         self._pending.append(payload)
         self._size += len(payload)
 
@@ -61,20 +97,19 @@ class Outbox:
         """Write what is queued; evict the connection if too much remains unsent."""
         if not self._pending or self.closed.is_set():
             return
-        payload = b"".join(self._pending)
+        payload = b"".join(self._pending)  # of one alone: itself
         self._pending.clear()
         self._size = 0
         if self._transport.is_closing():
             self.closed.set()
             return
-        self._transport.write(chunked(payload) if self._is_chunked else payload)
+        self._transport.write(self._tick.chunk(payload) if self._is_chunked else payload)
         waiting = self._transport.get_write_buffer_size()
         if waiting <= self._limit:
             self._allowance = 0
         elif waiting > self._limit + self._allowance:
-            self.closed.set()
             self._on_evict()
-            self._transport.abort()
+            self.abort()
 
     async def drain(self) -> None:
         """Wait until the reader has caught up; raises ConnectionResetError when it has gone."""
@@ -87,6 +122,11 @@ class Outbox:
             raise ConnectionResetError from error
         if not self._pending:
             self._allowance = 0
+
+    def abort(self) -> None:
+        """Drop the connection with all that is unsent."""
+        self.closed.set()
+        self._transport.abort()
 
     def close(self) -> None:
         """No more is written; whoever waits on `closed` goes on."""

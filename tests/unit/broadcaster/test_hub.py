@@ -504,6 +504,24 @@ async def test_equal_queries_are_one():
         assert not next(iter(queries)).subscriptions
 
 
+async def test_clients_of_the_same_live_queries_get_the_same_bytes():
+    async with World() as world:
+        first, second = world.connect(q=OPEN), world.connect(q=OPEN)
+        other = world.connect(q=OPEN, more=OPEN)
+        for client, count in ((first, 1), (second, 1), (other, 2)):
+            await client.until(count, "ready")
+            client.outbox.sent = b""
+        await world.commit(("c", None, row(1)))
+        for client, count in ((first, 1), (second, 1), (other, 2)):
+            await client.until(count, "diff")
+        assert first.outbox.sent == second.outbox.sent
+        assert sorted((data["id"], cursor is None) for _, data, cursor in other.frames) in (
+            [("more", False), ("q", True)],
+            [("more", True), ("q", False)],
+        )
+        assert other.cursor != first.cursor
+
+
 async def test_noop_updates_are_not_told():
     async with World() as world:
         await world.commit(("c", None, row(1)))

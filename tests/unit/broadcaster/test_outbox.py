@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from broadcaster.outbox import Outbox
+from broadcaster.outbox import Outbox, Tick
 
 LIMIT = 100
 
@@ -16,8 +16,10 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.waiting = 0
         self.aborted = False
+        self.written: list[bytes | bytearray | memoryview] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(data)
         self.waiting += len(data)
 
     def get_write_buffer_size(self) -> int:
@@ -48,9 +50,14 @@ def transport() -> Transport:
     return Transport()
 
 
+def an_outbox(transport: Transport, tick: Tick, *, is_chunked: bool = False) -> Outbox:
+    writer = Writer(transport)
+    return Outbox(transport, writer, tick=tick, is_chunked=is_chunked, limit=LIMIT, on_evict=lambda: None)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 async def outbox(transport: Transport) -> Outbox:
-    return Outbox(transport, Writer(transport), is_chunked=False, limit=LIMIT, on_evict=lambda: None)  # type: ignore[arg-type]
+    return an_outbox(transport, Tick())
 
 
 async def test_a_reader_with_too_much_waiting_is_evicted(outbox: Outbox, transport: Transport) -> None:
@@ -103,3 +110,33 @@ async def test_a_reader_that_goes_while_it_is_waited_for(outbox: Outbox, transpo
     transport.abort()
     with pytest.raises(ConnectionResetError):
         await draining
+
+
+async def test_what_goes_to_several_is_one_chunk() -> None:
+    tick, transports = Tick(), [Transport() for _ in range(3)]
+    payload = b"data: {}\n\n"
+    for transport in transports:
+        an_outbox(transport, tick, is_chunked=True).send(payload)
+    assert not any(transport.written for transport in transports)
+    await asyncio.sleep(0)
+    first, second, third = (transport.written for transport in transports)
+    assert first == [b"a\r\ndata: {}\n\n\r\n"]
+    assert first[0] is second[0] is third[0]
+
+
+async def test_one_connection_that_fails_does_not_keep_others_from_their_frames(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            raise RuntimeError("this transport is broken")
+
+    tick, transports = Tick(), [Broken(), Transport()]
+    outboxes = [an_outbox(transport, tick) for transport in transports]
+    for outbox in outboxes:
+        outbox.send(b"x")
+    await asyncio.sleep(0)
+    assert transports[0].aborted
+    assert outboxes[0].closed.is_set()
+    assert transports[1].written == [b"x"]
+    assert "this transport is broken" in caplog.text

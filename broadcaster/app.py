@@ -78,7 +78,7 @@ class App:
         self._readiness = readiness
         self._limits = config.realtime.limits
         self._admission = Admission(self._limits)
-        self._access = Access(config, hub.feeds, hub.found, worker)
+        self.access = Access(config, hub.feeds, hub.found, worker)
         self._connections: set[Connection] = set()
         self._tick = Tick()
         self._closing = False
@@ -98,7 +98,7 @@ class App:
         app.router.add_get("/v1/openapi.json", self._openapi)
         add_assets(app, {f"/{name}": name for name in ("livetail.js", "livetail.d.ts")}, everywhere=True)
         app.on_shutdown.append(self._shutdown)
-        app.on_cleanup.append(lambda _: self._access.close())
+        app.on_cleanup.append(lambda _: self.access.close())
         return app
 
     def runner(self, app: web.Application) -> web.AppRunner:
@@ -138,7 +138,7 @@ class App:
 
     async def _post_ticket(self, request: web.Request) -> web.Response:
         """For an EventSource, which can send no header."""
-        ticket = self._access.ticket(await self._access.identify(request))
+        ticket = self.access.ticket(await self.access.identify(request))
         return web.json_response(
             {"ticket": ticket, "expiresIn": TICKET_SECONDS}, headers={"Cache-Control": "no-store"}
         )
@@ -157,7 +157,7 @@ class App:
                 "too_many_subscriptions",
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
-        identity = await self._access.identify(request)
+        identity = await self.access.identify(request)
         with self._admission.admitted(None if identity is None else identity.claims, len(wanted)):
             granted = [await self._grant(one, identity) for one in wanted]
             text = request.headers.get("Last-Event-ID") or cursor_given
@@ -201,7 +201,7 @@ class App:
                 skip_initial=one.skip_initial,
                 limits=self._limits,
             )
-        changing = [(one, grant) for one, grant in granted if self._access.asks_others(one)]
+        changing = [(one, grant) for one, grant in granted if self.access.asks_others(one)]
         recheck = asyncio.create_task(self._recheck(connection, changing, identity)) if changing else None
         try:
             await self._serve(connection, cursor, identity)
@@ -216,7 +216,7 @@ class App:
     async def _grant(self, one: requests.Wanted, identity: Identity | None) -> tuple[Node, View]:
         """As `Access.grant`. Of several live queries, the error's path tells which one is refused."""
         try:
-            return await self._access.grant(one, identity)
+            return await self.access.grant(one, identity)
         except RequestError as error:
             if error.path is None and one.path != "$":
                 error.path = one.path
@@ -225,7 +225,7 @@ class App:
     async def _recheck(self, connection: Connection, granted: Grants, identity: Identity | None) -> None:
         """End the connection once a client may read something else than when it came: it reconnects to what it may."""
         try:
-            one, error = await self._access.until_changed(granted, identity)
+            one, error = await self.access.until_changed(granted, identity)
             connection.error(connection.subscriptions[one.id], error)
         except Exception:
             log.exception("what a client may read cannot be found out; its connection is closed")
@@ -305,7 +305,7 @@ class App:
         if origin is None or not ("*" in allowed or origin in allowed):
             return {}
         headers = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        if origin in allowed and self._access.takes_cookies:
+        if origin in allowed and self.access.takes_cookies:
             headers["Access-Control-Allow-Credentials"] = "true"
         return headers
 

@@ -68,6 +68,7 @@ def dev(
 ) -> None:
     """Tailers and broadcaster in one process, over an embedded event log."""
     from broadcaster.dev import serve_dev
+    from broadcaster.serve import base_url
     from cdc.process import load_config, log_folder, run
 
     config = load_config("dev", file)
@@ -75,7 +76,8 @@ def dev(
 
     def on_ready() -> None:
         base = f"http://{listen[0]}:{listen[1]}/v1/api/{config.id}/realtime"
-        click.echo("Ready. Watch a collection:")
+        click.echo(f"Ready. Write live queries and watch them: {base_url(listen)}/")
+        click.echo("or in a terminal:")
         for alias in config.databases:
             for collection in config.realtime_collections(alias):
                 click.echo(f"  curl -N '{base}/{alias}/{collection}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from broadcaster.aggregate import Aggregation, Shares
 from broadcaster.connection import Connection, Shared
@@ -72,6 +72,11 @@ class Feed:
         self._waiting: dict[asyncio.Future[None], int] = {}
 
     # -- live queries -----------------------------------------------------------------------------------------
+
+    @property
+    def queries(self) -> Collection[LiveQuery]:
+        """Those with a subscriber."""
+        return self._queries.values()
 
     def intern(
         self,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from broadcaster.app import App
+from broadcaster.console import Console
 from broadcaster.feed import Feed
 from broadcaster.hub import Hub
 from broadcaster.metrics import Metrics
@@ -20,6 +22,7 @@ from broadcaster.worker import Worker
 from cdc.config import Config
 from cdc.log import EventLog
 from cdc.process import listen
+from cdc.runner import requirements_of
 
 Report = Callable[[], Mapping[str, Any]]
 
@@ -34,11 +37,13 @@ async def serve(
     extend: Callable[[web.Application], None] | None = None,
     tailer: Report | None = None,
     worker: Worker | None = None,
+    console: str | None = None,
 ) -> None:
     """Serve until cancelled.
 
     on_ready: called once, when the server listens and all logs are read to their end; extend: adds routes;
-    tailer: the readiness report of tailers in the same process; worker: which one this is, of several on the address.
+    tailer: the readiness report of tailers in the same process; worker: which one this is, of several on the address;
+    console: the path of a console for everybody, None for one at `/` for those whom the configuration lets use it.
     Raises ConfigError where the address cannot be used.
     """
     metrics = Metrics(registry)
@@ -65,6 +70,15 @@ async def serve(
     hub = Hub(feeds, {alias: _reader(config, alias) for alias in feeds}, limits, metrics)
     app = App(config, hub, metrics, registry, lambda: _readiness(hub, tailer), worker)
     application = app.web_app()
+    if console is not None or config.realtime.console is not None:
+        Console(
+            config,
+            hub,
+            app.access,
+            lambda: _readiness(hub, tailer),
+            lambda alias: _requirements(config, alias),
+            None if console is None else address[0],
+        ).add_to(application, console or "/")
     if extend is not None:
         extend(application)
     runner = app.runner(application)
@@ -101,6 +115,18 @@ def _reader(config: Config, alias: str) -> SnapshotReader:
     target = Target.of(config, alias)
     tables = {collection: name for name, collection in target.tables.items()}
     return PostgresReader(alias, target.conn, target.publication, tables)
+
+
+async def _requirements(config: Config, alias: str) -> list[dict[str, Any]]:
+    return [asdict(requirement) for requirement in await requirements_of(config, alias)]
+
+
+def base_url(address: tuple[str, int]) -> str:
+    """Where a browser on this machine finds what listens there. (pure)"""
+    host, port = address
+    if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _readiness(hub: Hub, tailer: Report | None) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class KafkaConfig:
 
 @dataclass(frozen=True, slots=True)
 class Realtime:
-    """`modules.realtime`: `ready_lag`, `heartbeat` and `recheck` (of rules that ask others) in seconds."""
+    """`modules.realtime`: `ready_lag`, `heartbeat` and `recheck` (of rules that ask others) in seconds; console: who
+    may use it where it is not for everybody, None for nobody."""
 
     enabled: bool = True
     kafka: KafkaConfig | None = None
@@ -81,6 +82,7 @@ class Realtime:
     ready_lag: float = 30.0
     heartbeat: float = 15.0
     recheck: float = 60.0
+    console: Rule | None = None
     limits: Limits = Limits()
 
 

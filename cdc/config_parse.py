@@ -16,7 +16,7 @@ from cdc.config import Collection, Config, Database, Limits, Realtime, Retention
 from cdc.config_reader import Reader, Secret
 from cdc.errors import ConfigError
 from cdc.kafka_parse import KAFKA_KEYS, parse_kafka
-from cdc.rule import AllOf, Allow, AnyOf, Deny, Query, Rule, rules_in
+from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Query, Rule, Webhook, rules_in
 from cdc.rule_parse import parse_rule
 
 TYPES: Final = ("mongo", "postgres", "mysql")
@@ -48,6 +48,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
         "readyLag",
         "heartbeat",
         "recheck",
+        "console",
         "limits",
     ),
     "modules.realtime.kafka": KAFKA_KEYS,
@@ -108,7 +109,7 @@ class _Parser:
         auth = parse_auth(top)
         if auth is None and self._needs_tokens is not None:
             self._needs_tokens.fail(
-                "this rule needs tokens: write `secret: ${JWT_SECRET}` (HS256) or `auth:` at the top level"
+                "this needs tokens: write `secret: ${JWT_SECRET}` (HS256) or `auth:` at the top level"
             )
         return Config(name, auth, realtime, databases, tuple(self._ignored))
 
@@ -135,6 +136,8 @@ class _Parser:
             values["heartbeat"] = given["heartbeat"].duration()
         if "recheck" in given:
             values["recheck"] = given["recheck"].duration()
+        if "console" in given:
+            values["console"] = self._console(given["console"])
         if "limits" in given:
             names = {camel(each.name): each.name for each in fields(Limits)}
             limits = given["limits"].mapping(names)
@@ -142,6 +145,23 @@ class _Parser:
                 names[key]: value.size() if key.endswith("Bytes") else value.whole() for key, value in limits.items()
             })  # fmt: skip
         return Realtime(**values)
+
+    def _console(self, node: Reader) -> Rule | None:
+        """`true` is a valid token; a rule may ask for more of one."""
+        rule: Rule | None
+        if node.is_mapping:
+            rule = parse_rule(node)
+            if any(isinstance(part, (Query, Webhook)) for part in rules_in(rule)):
+                node.fail("only the token can decide who may use the console, no other collection or service")
+        else:
+            rule = Authenticated() if node.boolean() else None
+        if rule is not None:
+            self._ask_for_tokens(node, rule)
+        return rule
+
+    def _ask_for_tokens(self, node: Reader, rule: Rule) -> None:
+        if any(not isinstance(part, (Allow, Deny, AllOf, AnyOf)) for part in rules_in(rule)):
+            self._needs_tokens = self._needs_tokens or node
 
     def _database(self, alias: str, node: Reader) -> Database:
         if not _IDENTIFIER.fullmatch(alias):
@@ -190,8 +210,7 @@ class _Parser:
                     read = parse_rule(rule)
                     found = [(rule, part) for part in rules_in(read) if isinstance(part, Query)]
                     self._queries += found
-                    if any(not isinstance(part, (Allow, Deny, AllOf, AnyOf)) for part in rules_in(read)):
-                        self._needs_tokens = self._needs_tokens or rule
+                    self._ask_for_tokens(rule, read)
                 else:
                     self._ignored.append(rule.path)
         return Collection(

@@ -15,6 +15,7 @@ from broadcaster.demo.database import DemoDatabase, Play
 from broadcaster.demo.folder import demo_folder
 from broadcaster.demo.routes import DemoRoutes
 from broadcaster.dev import serve_dev
+from broadcaster.serve import base_url
 from cdc.config_parse import parse
 
 Kind: TypeAlias = Literal["postgres", "mongo", "mysql", "mariadb"]
@@ -75,7 +76,12 @@ async def _play(
         async with asyncio.TaskGroup() as group:
             group.create_task(
                 serve_dev(
-                    config, listen=listen, log_dir=log_dir, on_ready=listening.set, extend=routes.add_to
+                    config,
+                    listen=listen,
+                    log_dir=log_dir,
+                    on_ready=listening.set,
+                    extend=routes.add_to,
+                    console="/console",
                 )
             )
             await listening.wait()
@@ -118,14 +124,6 @@ def facts(database: DemoDatabase, play: Play, curl: str) -> dict[str, Any]:
         "examples": play.examples,
         "curl": curl,
     }
-
-
-def base_url(listen: tuple[str, int]) -> str:
-    """Where a browser on this machine finds what listens there. (pure)"""
-    host, port = listen
-    if host in ("127.0.0.1", "0.0.0.0", "::", "::1"):
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def curl_command(base: str, project: str, alias: str) -> str:

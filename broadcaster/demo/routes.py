@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -17,6 +15,7 @@ from broadcaster.assets import add_assets
 from broadcaster.demo import todos
 from broadcaster.demo.database import DemoDatabaseDown, DemoDatabaseRefuses, DemoTable, Todos
 from broadcaster.errors import RequestError
+from broadcaster.sender import check_sender
 
 _WRITER_PAUSE: Final = (0.15, 0.5)
 _WRITER_RETRY_SECONDS: Final = 1.0
@@ -65,7 +64,7 @@ class DemoRoutes:
         app.on_cleanup.append(self._stop)
 
     async def _get_facts(self, request: web.Request) -> web.Response:
-        self._check_sender(request)
+        check_sender(request, self._host)
         return web.json_response({**self._facts, "writer": self._writer is not None})
 
     async def _insert(self, request: web.Request) -> web.Response:
@@ -86,7 +85,7 @@ class DemoRoutes:
         return web.json_response({"id": todo})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._check_sender(request)
+        check_sender(request, self._host)
         todo = self._table.key(request.match_info["id"])
         async with self._todos() as table:
             if not await table.delete([todo]):
@@ -128,34 +127,13 @@ class DemoRoutes:
             raise RequestError("bad_request", str(error)) from error
 
     async def _body(self, request: web.Request, kind: type[_T]) -> _T:
-        self._check_sender(request)
+        check_sender(request, self._host)
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(reason="Send application/json")
         try:
             return msgspec.json.decode(await request.read(), type=kind)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise RequestError("bad_request", str(error), "$") from error
-
-    def _check_sender(self, request: web.Request) -> None:
-        """These routes write without asking who is there, so no other site's page may reach them: neither across
-        origins nor through a name of its own that resolves to this machine."""
-        host = urlsplit(f"//{request.host}").hostname or ""
-        origin = request.headers.get("Origin")
-        is_same = origin is None or urlsplit(origin).netloc == request.host
-        if not (
-            (host in ("localhost", self._host) or _is_address(host))
-            and is_same
-            and request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-        ):
-            raise RequestError("access_denied", "only the demo's own page may do this")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _fit(values: dict[str, Any]) -> dict[str, Any]:

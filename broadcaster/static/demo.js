@@ -1,19 +1,14 @@
 // Shows two live queries of the demo's table. Nothing is computed here: what the server sends is applied, by key.
 
+import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons} from "/page.js";
+
 const QUERIES = {all: {}, urgent: {done: false, priority: {$gte: 3}}};
 const PRIORITIES = ["low", "normal", "high", "urgent"];
 const STREAM = "/v1/api/todo-app/realtime";
 const EVENTS = ["initial", "ready", "diff", "reset", "progress", "error"];
 const REFUSED_MS = 2000;
-const SPEAK_MS = 4000;
-const FRAMES_KEPT = 60;
-const FRAME_CHARS = 4000;
-const SHORT_CHARS = 200;
-const LATENCIES_KEPT = 40;
 const ANIMATED_CHANGES = 40;
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const SILENT = "The demo does not answer. Does it still run?";
-const $ = id => document.getElementById(id);
 
 const facts = await fetch("/demo/facts").then(response => response.json()).catch(error => {
   complain(SILENT);
@@ -222,7 +217,7 @@ class LiveList {
       else if (this.#rows.has(id)) this.#update(id, doc, animate);
       else this.#insert(doc, animate);
     }
-    if (isAnimated) say(this.name, changes);
+    if (isAnimated) announcer.say(this.name, changes);
     const count = [...this.#rows.values()].filter(row => !row.held).length;
     this.section.querySelector(".count").value = count;
     this.section.querySelector(".empty").hidden = count > 0;
@@ -274,76 +269,8 @@ class LiveList {
   }
 }
 
-function flash(element, name) {
-  element.classList.remove("enter", "change");
-  void element.offsetWidth; // begins the animation anew
-  element.classList.add(name);
-}
-
 function fillPriorities(select) {
   select.append(...PRIORITIES.map((text, place) => new Option(text, place + 1)));
-}
-
-const spoken = new Map();
-/** Tells a screen reader what happened, summed up, no oftener than it can be heard. */
-function say(name, changes) {
-  if (!spoken.size) setTimeout(() => {
-    $("spoken").textContent = [...spoken].map(([list, {insert = 0, update = 0, delete: left = 0}]) =>
-      `${list}: ${insert} entered, ${update} changed, ${left} left.`).join(" ");
-    spoken.clear();
-  }, SPEAK_MS);
-  const counts = spoken.get(name) ?? {};
-  for (const {type} of changes) counts[type] = (counts[type] ?? 0) + 1;
-  if (changes.length) spoken.set(name, counts);
-}
-
-const latencies = [];
-function measure(milliseconds) {
-  latencies.push(milliseconds);
-  if (latencies.length > LATENCIES_KEPT) latencies.shift();
-  const median = [...latencies].sort((a, b) => a - b)[latencies.length >> 1];
-  $("latency").textContent = inWords(median);
-  const top = Math.max(10, ...latencies);
-  const step = 120 / LATENCIES_KEPT;
-  const bars = latencies.map((value, place) => {
-    const height = 1.5 + 26 * value / top;
-    return `M${(place * step).toFixed(1)} 28v-${height.toFixed(1)}h${(step * .6).toFixed(1)}V28z`;
-  });
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", bars.join(""));
-  $("spark").replaceChildren(path);
-}
-
-function inWords(milliseconds) {
-  return milliseconds < 1 ? "< 1 ms" : `${milliseconds} ms`;
-}
-
-/** What matters of an event's data, for one line. */
-function inShort(data) {
-  if (!data.changes) return JSON.stringify(data);
-  return data.changes.map(({type, find}) => `${type} ${JSON.stringify(find)}`).join(", ");
-}
-
-/** The side pane: the events as they came. */
-function record(name, data, remark) {
-  const item = document.createElement("li");
-  item.className = name;
-  const part = (tag, className, text) => {
-    const element = document.createElement(tag);
-    element.className = className;
-    element.textContent = text;
-    return element;
-  };
-  const {id, ...rest} = data;
-  const what = part("span", "what", "");
-  what.append(part("b", "", name), part("span", "", id ?? ""), part("span", "ms", remark));
-  const summary = document.createElement("summary");
-  summary.append(what, part("span", "json", inShort(rest).slice(0, SHORT_CHARS)));
-  const details = document.createElement("details");
-  details.append(summary, part("pre", "", JSON.stringify(rest, null, 1).slice(0, FRAME_CHARS)));
-  item.append(details);
-  $("frames").prepend(item);
-  while ($("frames").children.length > FRAMES_KEPT) $("frames").lastChild.remove();
 }
 
 function showState(state, text) {
@@ -359,27 +286,18 @@ function receive(name, data, at) {
   if (name === "diff") {
     if (list.isLive) {
       const latency = Math.max(0, at - data.time);
-      measure(latency);
+      pane.measure(latency);
       remark = inWords(latency);
     } else remark = "replayed";
   }
   if (name === "ready" && data.resumed) remark = "from cursor";
-  record(name, data, remark);
+  pane.record(name, data, remark);
   if (name === "error") complain(data.message);
   else list?.[name](data);
   if (name === "ready" && Object.values(lists).every(one => one.isLive)) {
     complain("");
     showState("live", "live");
   }
-}
-
-function copy(button) {
-  const code = $(button.dataset.copy);
-  getSelection().selectAllChildren(code);
-  navigator.clipboard?.writeText(code.textContent).then(() => { // only where the page is trusted: localhost, TLS
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  }, () => {});
 }
 
 function showFacts() {
@@ -394,6 +312,8 @@ function showFacts() {
 }
 
 showFacts();
+const pane = new StreamPane();
+const announcer = new Announcer($("spoken"));
 const lists = Object.fromEntries(Object.entries(QUERIES).map(([id, where]) => [id, new LiveList(id, where)]));
 const subscriptions = Object.entries(QUERIES).map(([id, where]) => ({id, db: facts.alias, col: "todos", where}));
 const stream = new Stream(subscriptions, receive, showState);
@@ -410,5 +330,5 @@ $("writer").onchange = async ({target}) => {
   if (!await write("POST", "/demo/writer", {on: target.checked})) target.checked = !target.checked;
 };
 $("link").onclick = () => $("state").dataset.state === "off" ? stream.open() : stream.close();
-for (const button of document.querySelectorAll("[data-copy]")) button.onclick = () => copy(button);
+makeCopyButtons();
 stream.open();

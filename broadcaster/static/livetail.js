@@ -359,6 +359,7 @@ class Stream {
   #on;
   #queries = new Map();
   #served = new Set();
+  #known;
   #inbox;
   #attempt = 0;
   #retryMs = null;
@@ -373,10 +374,12 @@ class Stream {
 
   /** options: url, fetch, credentials, maxDelayMs, token() → Promise of a token or null, renews(token) → whether there
    *  may be a fresher one.
-   *  on: frames(frames, cursor), state(name, error), failed(id, error), raw(event, at). cursor: where to begin. */
-  constructor(options, on, cursor) {
+   *  on: frames(frames, cursor), state(name, error), failed(id, error), raw(event, at). cursor: where to begin; known: the ids of
+   *  those whose results we have. */
+  constructor(options, on, cursor, known) {
     this.#options = options;
     this.#on = on;
+    this.#known = known;
     this.#inbox = new Inbox(cursor);
     this.#run();
   }
@@ -486,7 +489,8 @@ class Stream {
 
   #request(queries, token, signal) {
     const body = {subscriptions: [...queries].map(([id, query]) => ({id, ...query}))};
-    if (this.#inbox.cursor !== null) body.cursor = this.#inbox.cursor;
+    this.#known = new Set([...this.#known].filter(id => queries.has(id)));
+    if (this.#known.size && this.#inbox.cursor !== null) body.cursor = this.#inbox.cursor;
     const headers = {"Content-Type": "application/json", Accept: "text/event-stream"};
     if (token) headers.Authorization = `Bearer ${token}`;
     return {
@@ -534,7 +538,11 @@ class Stream {
       else this.#fail(one.id, error);
     }
     if (frames.length) this.#on.frames(frames.filter(one => one.name !== "error"), this.#inbox.cursor);
-    for (const one of frames) if (one.name === "ready") waiting.delete(one.id);
+    for (const one of frames) {
+      if (one.name !== "ready") continue;
+      waiting.delete(one.id);
+      this.#known.add(one.id);
+    }
     if (frames.some(one => one.name === "ready") && !waiting.size) this.#on.state("live", null);
     return null;
   }
@@ -792,6 +800,8 @@ class Entry {
     this.result = new Result(Boolean(query.options.sort || query.options.limit));
   }
 
+  get isIdle() { return !this.listeners.size && !this.guests.size; }
+
   /** A frame of the stream that is about this live query. */
   take(frame) {
     let changes = [];
@@ -871,6 +881,7 @@ class Registry {
   }
 
   subscribe(key, query, listener) {
+    const isNew = !this.#entries.has(key);
     const entry = this.#entry(key, query);
     clearTimeout(entry.timer);
     entry.listeners.add(listener);
@@ -879,8 +890,8 @@ class Registry {
       if (entry.isSuspended) listener.fail(entry.view.error, entry);
       else if (entry.result.isReady) listener.take([], entry);
     });
-    if (this.#isBegun) this.#sync();
-    else this.#begin();
+    if (!this.#isBegun) this.#begin();
+    else if (isNew) queueMicrotask(() => this.#renew());
     return entry;
   }
 
@@ -910,14 +921,22 @@ class Registry {
 
   #release(entry) {
     clearTimeout(entry.timer);
-    if (!entry.listeners.size && !entry.guests.size) entry.timer = setTimeout(() => this.#drop(entry), LINGER_MS);
+    if (entry.isIdle) entry.timer = setTimeout(() => this.#drop(entry), LINGER_MS);
   }
 
   #drop(entry) {
+    if (this.#forget(entry)) this.#sync();
+  }
+
+  #forget(entry) {
     clearTimeout(entry.timer);
-    if (this.#entries.get(entry.key) !== entry) return;
-    this.#entries.delete(entry.key);
     this.#byWire.delete(entry.wire);
+    return this.#entries.get(entry.key) === entry && this.#entries.delete(entry.key);
+  }
+
+  /** A new live query takes a new request, which leaves out at once what nobody listens to. */
+  #renew() {
+    for (const entry of this.#entries.values()) if (entry.isIdle) this.#forget(entry);
     this.#sync();
   }
 
@@ -1024,11 +1043,7 @@ class Registry {
 
   #failed(entry, error) {
     entry.isSuspended = MENDED_BY_TOKEN.has(error.code);
-    if (!entry.isSuspended) {
-      this.#entries.delete(entry.key);
-      this.#byWire.delete(entry.wire);
-      clearTimeout(entry.timer);
-    }
+    if (!entry.isSuspended) this.#forget(entry);
     entry.fail(error);
   }
 
@@ -1048,7 +1063,7 @@ class Registry {
       raw: (frame, cursor, at) => {
         for (const listener of [...this.frameListeners]) attempt(listener, frame, cursor, at);
       },
-    }, this.#cursor);
+    }, this.#cursor, new Set([...this.#entries.values()].filter(({result}) => result.isReady).map(({wire}) => wire)));
     this.#tabs?.post({type: "lead", ...this.#told()});
     if (isTakeover) setTimeout(() => { if (this.#stream === stream) this.#sync(); }, TAKEOVER_MS); // the others come too
     else this.#sync();

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broadcaster.console_report import where_of
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.predicate import FALSE, TRUE, all_of, any_of, canonical, conjunction, fields, negate
 from broadcaster.query import parse_where
@@ -265,3 +266,10 @@ def test_rows_decode_whatever_json_they_hold(text: str) -> None:
         assert row == msgspec.json.decode(f'{{"v":{text}}}')
     except msgspec.DecodeError:
         assert list(row) == ["v"]
+
+
+@settings(max_examples=500)
+@given(cases())
+def test_a_predicate_as_a_where_means_the_same(case: Any) -> None:
+    node = parse_where(case[0])
+    assert parse_where(json.loads(json.dumps(where_of(node)))) == node

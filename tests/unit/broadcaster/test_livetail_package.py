@@ -22,7 +22,7 @@ VERSION = json.loads((STATIC / "package.json").read_text())["version"]
 
 
 @with_node
-@pytest.mark.parametrize("file", ["livetail.test.js", "stream.test.js"])
+@pytest.mark.parametrize("file", ["console.test.js", "livetail.test.js", "stream.test.js"])
 async def test_without_a_server(file: str) -> None:
     await run_node("--test", file)
 

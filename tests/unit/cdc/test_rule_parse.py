@@ -128,7 +128,7 @@ def test_rules_that_ask_others() -> None:
 
 
 def test_rules_that_need_a_token_need_a_way_to_check_it() -> None:
-    assert "this rule needs tokens" in refusal({"rule": "authenticated"})
+    assert "this needs tokens" in refusal({"rule": "authenticated"})
     config_of({"rule": "or", "clauses": [{"rule": "deny"}, {"rule": "allow"}]})
 
 

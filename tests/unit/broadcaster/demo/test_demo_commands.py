@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from broadcaster.demo.demo import base_url, curl_command
+from broadcaster.demo.demo import curl_command
+from broadcaster.serve import base_url
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ async def test_only_json_is_taken():
 async def test_other_sites_are_refused(method, path, headers):
     async with serving() as session:
         async with session.request(method, path, json={"title": "a"}, headers=headers) as response:
-            assert (await refusal(response))[:2] == (403, "only the demo's own page may do this")
+            assert (await refusal(response))[:2] == (403, "only this server's own page may do this")
 
 
 @pytest.mark.parametrize("host", ["localhost:4122", "127.0.0.1", "[::1]:4122", "demo.example:4122"])

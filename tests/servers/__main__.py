@@ -13,6 +13,8 @@ from broadcaster.demo.mysql_installs import TITLES, MysqlNotFound, installation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
 
+from servers.debezium_jars import VERSION as DEBEZIUM
+from servers.debezium_jars import debezium_jars
 from servers.kafka_cluster import prepare
 from servers.kafka_jars import VERSION, KafkaNotFound
 
@@ -29,3 +31,8 @@ with tempfile.TemporaryDirectory(prefix="livetail-kafka-format-") as folder:
         print(f"Apache Kafka {VERSION}: {prepare(Path(folder)).folder}")
     except KafkaNotFound as error:
         print(f"Apache Kafka: {error}")
+
+try:
+    print(f"Debezium's transformations {DEBEZIUM}: {debezium_jars()}")
+except KafkaNotFound as error:
+    print(f"Debezium's transformations: {error}")

@@ -34,7 +34,7 @@ class KafkaJars:
 
 def kafka_jars() -> KafkaJars:
     """The server; the first call ever downloads it (44 MB). Blocks. Raises KafkaNotFound."""
-    return KafkaJars(*_java(), made_once(f"kafka-{VERSION}", _fetch))
+    return KafkaJars(*_java(), made_once(f"kafka-{VERSION}", lambda folder: fetch(_POM, folder)))
 
 
 def _java() -> tuple[Path, str]:
@@ -49,7 +49,8 @@ def _java() -> tuple[Path, str]:
     return Path(found), match[1]
 
 
-def _fetch(folder: Path) -> None:
+def fetch(pom: Path, folder: Path) -> None:
+    """Put the jars that a pom names into the folder. Raises KafkaNotFound."""
     maven = shutil.which("mvn")
     if maven is None:
         raise KafkaNotFound("no mvn on PATH, which fetches it (Debian: maven)")
@@ -60,7 +61,7 @@ def _fetch(folder: Path) -> None:
             "-B",
             "-ntp",
             "-f",
-            _POM,
+            pom,
             _COPY,
             "-DincludeScope=runtime",
             f"-DoutputDirectory={folder}",

@@ -119,22 +119,23 @@ class App:
     async def _get_one(self, request: web.Request) -> web.StreamResponse:
         info = request.match_info
         wanted = requests.single(info["database"], info["collection"], request.query)
-        return await self._stream(request, [wanted], request.query.get("cursor"))
+        coalesce = requests.coalesces(request.query)
+        return await self._stream(request, [wanted], request.query.get("cursor"), coalesce)
 
     async def _get_many(self, request: web.Request) -> web.StreamResponse:
         text = request.query.get("subscriptions")
         if text is None:
             raise RequestError("bad_request", "is missing: a JSON list of subscriptions", "$.subscriptions")
-        wanted, cursor = requests.many(text, "$.subscriptions")
-        return await self._stream(request, wanted, request.query.get("cursor", cursor))
+        wanted, cursor, coalesce = requests.many(text, "$.subscriptions")
+        coalesce = coalesce or requests.coalesces(request.query)
+        return await self._stream(request, wanted, request.query.get("cursor", cursor), coalesce)
 
     async def _post_many(self, request: web.Request) -> web.StreamResponse:
         try:
             body = await request.read()
         except web.RequestPayloadError:
             raise RequestError("bad_request", "the body is not in its Content-Encoding") from None
-        wanted, cursor = requests.many(body)
-        return await self._stream(request, wanted, cursor)
+        return await self._stream(request, *requests.many(body))
 
     async def _post_ticket(self, request: web.Request) -> web.Response:
         """For an EventSource, which can send no header."""
@@ -144,7 +145,11 @@ class App:
         )
 
     async def _stream(
-        self, request: web.Request, wanted: list[requests.Wanted], cursor_given: str | None
+        self,
+        request: web.Request,
+        wanted: list[requests.Wanted],
+        cursor_given: str | None,
+        coalesce: bool,
     ) -> web.StreamResponse:
         limits = self._limits
         if self._closing:
@@ -164,10 +169,17 @@ class App:
             if not text:
                 self._hub.check_room({one.database for one in wanted})
             cursor = (parse_cursor(text) or Cursor()) if text else None
-            return await self._open(request, list(zip(wanted, granted, strict=True)), cursor, identity)
+            grants = list(zip(wanted, granted, strict=True))
+            return await self._open(request, grants, cursor, identity, coalesce=coalesce)
 
     async def _open(
-        self, request: web.Request, granted: Grants, cursor: Cursor | None, identity: Identity | None
+        self,
+        request: web.Request,
+        granted: Grants,
+        cursor: Cursor | None,
+        identity: Identity | None,
+        *,
+        coalesce: bool,
     ) -> web.StreamResponse:
         """The stream of live queries that the client may have."""
         response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
@@ -191,7 +203,11 @@ class App:
             on_evict=self._evicted,
         )
         connection = Connection(
-            outbox, {one.database: self._hub.feeds[one.database] for one, _ in granted}, self._metrics
+            outbox,
+            {one.database: self._hub.feeds[one.database] for one, _ in granted},
+            self._metrics,
+            coalesces=coalesce,
+            on_behind=self._hub.catch_up,
         )
         for one, (node, view) in granted:
             connection.subscriptions[one.id] = Subscription(

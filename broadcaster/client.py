@@ -82,11 +82,13 @@ class Client:
         limit: int | None = None,
         aggregate: Mapping[str, Mapping[str, Any]] | None = None,
         group_by: Sequence[str] | None = None,
+        coalesce: bool = False,
     ) -> Subscription:
         """One live query on a stream of its own; it connects when iterated over or `subscribe`d. select: the fields to
         get beside the primary key; None: all. sort: the fields to sort by, `-title` for descending; limit: so many of
         the first rows; with either, `docs` is in order. aggregate: instead of rows what is made of them, as
-        `{"total": {"sum": "price"}}`, for each group that has the same values in the fields of group_by."""
+        `{"total": {"sum": "price"}}`, for each group that has the same values in the fields of group_by. coalesce: as
+        in `stream`."""
         query = LiveQuery(
             "q1",
             database,
@@ -99,12 +101,21 @@ class Client:
             aggregate,
             group_by,
         )
-        return Subscription(self.stream([query]))
+        return Subscription(self.stream([query], coalesce=coalesce))
 
-    def stream(self, queries: Iterable[LiveQuery], *, cursor: str | None = None) -> Stream:
-        """Several live queries on one stream; with the cursor of an earlier one it resumes there."""
+    def stream(
+        self, queries: Iterable[LiveQuery], *, cursor: str | None = None, coalesce: bool = False
+    ) -> Stream:
+        """Several live queries on one stream; with the cursor of an earlier one it resumes there. coalesce: while this
+        end reads too slowly, changes are merged by row, so that it gets the newest state rather than every one."""
         stream = Stream(
-            queries, cursor, self._post, self._delay, self._streams.discard, renews=callable(self.token)
+            queries,
+            cursor,
+            self._post,
+            self._delay,
+            self._streams.discard,
+            renews=callable(self.token),
+            coalesce=coalesce,
         )
         self._streams.add(stream)
         return stream

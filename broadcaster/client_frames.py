@@ -50,12 +50,16 @@ class RowChange:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What one transaction did to one live query. time: of the commit, Unix ms; tx: the database's id of it."""
+    """What one transaction did to one live query. time: of the commit, Unix ms; tx: the database's id of it.
+
+    transactions: on a stream that coalesces, how many are merged here, of which this is the last.
+    """
 
     id: str
     time: int
     tx: str
     changes: list[RowChange]
+    transactions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class _Diff(msgspec.Struct):
     time: int
     tx: str
     changes: list[_Change]
+    transactions: int = 1
 
 
 class _Reset(msgspec.Struct):
@@ -156,7 +161,8 @@ def parse_frame(event: Event) -> Frame | None:
         case _Ready():
             return Ready(data.id, data.count, data.resumed, data.key)
         case _Diff():
-            return Diff(data.id, data.time, data.tx, [_change(change) for change in data.changes])
+            changes = [_change(change) for change in data.changes]
+            return Diff(data.id, data.time, data.tx, changes, data.transactions)
         case _Reset():
             return Reset(data.id, data.reason)
         case _Error():

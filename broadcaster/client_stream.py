@@ -82,7 +82,8 @@ class Stream:
     Not to be iterated over by two tasks at once.
 
     post: asks the server for a stream; delay: (attempts in vain, the server's `retry` in ms, its Retry-After in
-    seconds) → seconds to wait. renews: an expired token is a reason to connect anew, with another one.
+    seconds) → seconds to wait. renews: an expired token is a reason to connect anew, with another one. coalesce: where
+    this end is slow, changes of several transactions come in one frame.
     connections: how many there have been.
     """
 
@@ -95,12 +96,14 @@ class Stream:
         on_close: Callable[[Stream], None],
         *,
         renews: bool = False,
+        coalesce: bool = False,
     ) -> None:
         self.connections = 0
         self._post = post
         self._delay_of = delay
         self._on_close = on_close
         self._renews = renews
+        self._coalesce = coalesce
         self._queries = {query.id: query for query in queries}
         self._inbox = Inbox(cursor)
         self._parser = SseParser()
@@ -219,6 +222,8 @@ class Stream:
 
     def _request(self) -> bytes:
         body: dict[str, Any] = {"subscriptions": [query.subscription() for query in self._queries.values()]}
+        if self._coalesce:
+            body["coalesce"] = True
         if self._inbox.cursor is not None:
             body["cursor"] = self._inbox.cursor
         return msgspec.json.encode(body)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from broadcaster.errors import RequestError
+from broadcaster.livequery import Outcome
 from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
 from broadcaster.sse import cursor_prefix, cursor_text, frame, initial_frames
@@ -16,6 +17,8 @@ from broadcaster.subscription import Phase, Subscription
 Shared: TypeAlias = dict[tuple[bytes, bytes, bytes], bytes]
 """The last frames of one transaction that were made so far, with their cursors: by what the cursor says beside the
 offsets, event and data. Clients of the same live queries get the same bytes."""
+
+_SLOW_BYTES: Final = 1 << 16
 
 
 class Place(Protocol):
@@ -28,11 +31,24 @@ class Place(Protocol):
 class Connection:
     """Frames queue in `_frames` until `flush`, so that the last one of a transaction carries the cursor.
 
-    places: for each database of this connection's subscriptions, where its feed stands.
+    places: for each database of this connection's subscriptions, where its feed stands. coalesces: while its reader is
+    behind, changes wait here, merged by row, and no cursor is sent that is past them. on_behind: called with the
+    connection when that begins; `release` is to be called once the reader has caught up.
     """
 
-    def __init__(self, outbox: Outbox, places: Mapping[str, Place], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        places: Mapping[str, Place],
+        metrics: Metrics,
+        *,
+        coalesces: bool = False,
+        on_behind: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
         self.outbox = outbox
+        self.coalesces = coalesces
+        self._on_behind = on_behind
+        self._deferring: dict[Subscription, None] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self._places = dict(sorted(places.items()))
         self._replaying: dict[str, int] = {}
@@ -86,6 +102,10 @@ class Connection:
         Where a `reset` or an `error` broke in on a transaction, a `progress` carries the cursor that its diffs lack.
         """
         frames = self._frames
+        if self._deferring and with_cursor:
+            if not frames:
+                return
+            self._put_deferred_first()
         if not frames and with_cursor and self._owes_cursor:
             self.push(b"progress", b"{}")
         if not frames:
@@ -105,6 +125,45 @@ class Connection:
             frames.clear()
         self.outbox.send(payload, asked=asked)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether changes are deferred: since the reader is slow, or was and has not got those before."""
+        return bool(self._deferring) or self.is_slow
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether so much waits for the reader that it had better get fewer, larger frames."""
+        return self.outbox.unsent > min(_SLOW_BYTES, self.outbox.limit // 4)
+
+    def defer(self, subscription: Subscription, outcome: Outcome) -> None:
+        """Keep an outcome until the reader has caught up. Evicts it where that is more than may wait."""
+        begins = not self._deferring
+        self._deferring[subscription] = None
+        subscription.defer(outcome)
+        self._metrics.deferred.inc()
+        if sum(one.deferred.size for one in self._deferring if one.deferred) > self.outbox.limit:
+            self.outbox.evict()
+        elif begins:
+            self._on_behind(self)
+
+    def release(self) -> None:
+        """Send what was deferred, one event for each live query."""
+        if self._deferring:
+            self._put_deferred_first()
+            if not self._frames:
+                self.push(b"progress", b"{}")
+            self.flush()
+
+    def _put_deferred_first(self) -> None:
+        data = [(b"diff", told) for one in self._deferring if (told := one.release()) is not None]
+        self._deferring.clear()
+        self._frames[:0] = data
+
+    def forget_deferred(self, subscription: Subscription) -> None:
+        """What was deferred for this subscription is worth nothing."""
+        self._deferring.pop(subscription, None)
+        subscription.deferred = None
+
     def progress(self) -> None:
         """Tell where the stream stands; also the heartbeat."""
         self.push(b"progress", b"{}")
@@ -113,6 +172,7 @@ class Connection:
     def reset(self, subscription: Subscription, reason: str) -> None:
         """Tell the client to forget this live query's rows; an initial result follows."""
         self.uncover(subscription)
+        self.forget_deferred(subscription)
         self.push(b"reset", b'{"id":%b,"reason":"%b"}' % (subscription.id_json, reason.encode()))
         self.flush(with_cursor=False)
 
@@ -142,6 +202,7 @@ class Connection:
 
     def emptied(self, subscription: Subscription, docs: list[bytes], frame_bytes: int) -> None:
         """The collection was truncated: the whole result, which is known, follows."""
+        self.forget_deferred(subscription)
         self.push(b"reset", b'{"id":%b,"reason":"truncated"}' % subscription.id_json)
         self.flush(with_cursor=False)
         if not subscription.skip_initial:

@@ -353,6 +353,8 @@ class Feed:
         elif outcome.truncated and not outcome.overflow:
             docs = self._left(subscription, outcome)
             subscription.connection.emptied(subscription, docs, self._limits.frame_bytes)
+        elif subscription.connection.coalesces and subscription.connection.is_behind:
+            self._defer(subscription, outcome)
         else:
             data = subscription.told(outcome)
             window = subscription.window
@@ -362,6 +364,16 @@ class Feed:
                 subscription.connection.push(b"diff", data)
             elif subscription.is_short:
                 self._refill(subscription)
+
+    def _defer(self, subscription: Subscription, outcome: Outcome) -> None:
+        if outcome.is_short:
+            subscription.told(outcome)
+        else:
+            subscription.connection.defer(subscription, outcome)
+        if subscription.window is not None and subscription.window.is_too_large:
+            self._restart(subscription, "window_too_large")
+        elif subscription.is_short:
+            self._refill(subscription)
 
     def _left(self, subscription: Subscription, outcome: Outcome) -> list[bytes]:
         """The rows of a live query whose collection was emptied first."""

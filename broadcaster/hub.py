@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _BOUNDARY_PATIENCE = 5.0
 _RETRY_FIRST, _RETRY_MOST = 0.2, 5.0
 _WATCH_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 _RESTART_SECONDS = 1.0
 """A subscription starts over no more often than this, however often it has to."""
 
@@ -140,6 +141,17 @@ class Hub:
     def _reset(self, subscription: Subscription, reason: str) -> None:
         subscription.connection.reset(subscription, reason)
         self._metrics.resets.labels(reason).inc()
+
+    def catch_up(self, connection: Connection) -> None:
+        """The connection's reader is behind; what it was not told is sent once it has caught up."""
+        if connection in self._tasks:
+            self._spawn(connection, self._catch_up(connection))
+
+    async def _catch_up(self, connection: Connection) -> None:
+        while connection.is_slow:
+            await connection.outbox.drain()
+            await asyncio.sleep(_LOOK_SECONDS)
+        connection.release()
 
     def stop(self, connection: Connection) -> None:
         """The connection is closed: nothing more is done for it."""
@@ -292,6 +304,7 @@ class Hub:
     def _give_up(self, subscription: Subscription, error: RequestError) -> None:
         self._metrics.rejections.labels(error.code).inc()
         self.feeds[subscription.live_query.database].detach(subscription)
+        subscription.connection.forget_deferred(subscription)
         subscription.connection.error(subscription, error)
 
     # -- replay -----------------------------------------------------------------------------------------------

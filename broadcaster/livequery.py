@@ -301,6 +301,11 @@ class LiveQuery:
             return None
         return Outcome(deltas, _suffix(time, tx, deltas), tx, time, outcome.truncated)
 
+    def deltas_suffix(self, deltas: Sequence[Delta], tx: str, time: int) -> bytes:
+        """A frame's data from `"time"` on, where a result without order changes so."""
+        hides = self.projection is not None and self.projection.view.hidden
+        return _suffix(time, tx, self._masked(deltas) if hides else deltas)
+
     def difference_suffix(self, before: Mapping[bytes, bytes]) -> bytes | None:
         """A frame's data from `"time"` on, where an aggregate's rows were these (find → doc) before; None where they
         still are. Under the name of the newest transaction."""

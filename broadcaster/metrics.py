@@ -49,6 +49,11 @@ class Metrics:
         self.evictions = Counter(
             "broadcaster_evictions", "Connections closed by the server", ["reason"], registry=registry
         )
+        self.deferred = Counter(
+            "broadcaster_deferred",
+            "Transactions, by live query, that waited for a reader that was behind",
+            registry=registry,
+        )
         self.resumes = Counter(
             "broadcaster_resumes", "Subscriptions that came with a cursor", ["outcome"], registry=registry
         )

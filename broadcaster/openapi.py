@@ -24,6 +24,7 @@ def openapi(project: str) -> dict[str, Any]:
     common = [
         _parameter("cursor", "query", "Where to resume: the last `id` received."),
         _parameter("Last-Event-ID", "header", "The same, as EventSource sends it."),
+        _parameter("coalesce", "query", "`true`: changes are merged by row while the reader is behind."),
         _parameter("ticket", "query", "In the place of a token, for what can send no header."),
     ]
     base = f"/v1/api/{project}/realtime"
@@ -165,6 +166,7 @@ def openapi(project: str) -> dict[str, Any]:
                             "items": {"$ref": "#/components/schemas/Subscription"},
                         },
                         "cursor": {"type": "string"},
+                        "coalesce": {"type": "boolean"},
                     },
                 },
                 "Refusal": {

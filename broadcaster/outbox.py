@@ -66,7 +66,7 @@ class Outbox:
         self._transport = transport
         self._writer = writer
         self._is_chunked = is_chunked
-        self._limit = limit
+        self.limit = limit
         self._on_evict = on_evict
         self._tick = tick
         self._pending: list[bytes] = []
@@ -105,9 +105,14 @@ class Outbox:
             return
         self._transport.write(self._tick.chunk(payload) if self._is_chunked else payload)
         waiting = self._transport.get_write_buffer_size()
-        if waiting <= self._limit:
+        if waiting <= self.limit:
             self._allowance = 0
-        elif waiting > self._limit + self._allowance:
+        elif waiting > self.limit + self._allowance:
+            self.evict()
+
+    def evict(self) -> None:
+        """Abort the connection: its reader is too slow."""
+        if not self.closed.is_set():
             self._on_evict()
             self.abort()
 

@@ -16,7 +16,7 @@ from broadcaster.order import Order, SortField
 _SINGLE_ID = "q1"
 _MAX_ID_CHARS = 200
 _OPTIONS = {"skipInitial", "select", "sort", "limit", "aggregate", "groupBy"}
-_PARAMETERS = {"where", *_OPTIONS, "cursor", "id", "ticket", "token"}
+_PARAMETERS = {"where", *_OPTIONS, "coalesce", "cursor", "id", "ticket", "token"}
 _MAX_SORTED = 4
 _MAX_SELECTED = 100
 _MAX_AGGREGATES = 10
@@ -47,9 +47,7 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     for name in query:
         if name not in _PARAMETERS:
             raise RequestError("bad_request", f"unknown parameter `{name}`", f"$.{name}")
-    skip = query.get("skipInitial", "false")
-    if skip not in ("true", "false"):
-        raise RequestError("bad_request", "must be true or false", "$.skipInitial")
+    skip = _flag(query, "skipInitial")
     where = _where(query.get("where", "{}"))
     name = query.get("id", _SINGLE_ID)
     _check_id(name, "$.id")
@@ -65,16 +63,26 @@ def single(database: str, collection: str, query: Mapping[str, str]) -> Wanted:
     if "groupBy" in query:
         options["groupBy"] = query["groupBy"].split(",")
     aggregation = _aggregation(options, query, "$")
-    order = _order(options, skip == "true", "$")
-    return Wanted(name, database, collection, where, skip == "true", "$", select, order, aggregation)
+    order = _order(options, skip, "$")
+    return Wanted(name, database, collection, where, skip, "$", select, order, aggregation)
 
 
-def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
-    """The live queries and the cursor of a POST's body (or of a GET's `subscriptions`, then a bare list)."""
+def coalesces(query: Mapping[str, str]) -> bool:
+    """Whether a GET's query string asks for changes to be merged while the reader is behind."""
+    return _flag(query, "coalesce")
+
+
+def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None, bool]:
+    """The live queries, the cursor, and whether changes are merged while the reader is behind, of a POST's body (or of
+    a GET's `subscriptions`, then a bare list)."""
     data = _json(body, path)
     cursor: Any = None
+    coalesce: Any = False
     if isinstance(data, dict):
-        _only(data, {"subscriptions", "cursor"}, path)
+        _only(data, {"subscriptions", "cursor", "coalesce"}, path)
+        coalesce = data.get("coalesce", False)
+        if not isinstance(coalesce, bool):
+            raise RequestError("bad_request", "must be true or false", f"{path}.coalesce")
         cursor = data.get("cursor")
         if cursor is not None and not isinstance(cursor, str):
             raise RequestError("bad_request", "must be a string", f"{path}.cursor")
@@ -88,7 +96,14 @@ def many(body: bytes | str, path: str = "$") -> tuple[list[Wanted], str | None]:
         if one.id in seen:
             raise RequestError("bad_request", f"the id {one.id!r} is used twice", f"{one.path}.id")
         seen.add(one.id)
-    return wanted, cursor
+    return wanted, cursor, coalesce
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    given = query.get(name, "false")
+    if given not in ("true", "false"):
+        raise RequestError("bad_request", "must be true or false", f"$.{name}")
+    return given == "true"
 
 
 def _where(text: str) -> Any:

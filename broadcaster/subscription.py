@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from broadcaster.deferred import Deferred
 from broadcaster.livequery import LiveQuery, Outcome
 from broadcaster.sse import digest
 from broadcaster.window import Head, Step, Window
@@ -37,12 +38,13 @@ class Subscription:
 
     key: the names of the primary key's fields; empty until a snapshot told them. window: what is shown of a result that
     has an order, None of one that has none. frozen: of an aggregate that must be read anew, what was told of it (find →
-    doc).
+    doc). deferred: what its reader, who is behind, was not told yet.
     """
 
     __slots__ = (
         "_hold_limit",
         "connection",
+        "deferred",
         "digest",
         "frozen",
         "held",
@@ -80,6 +82,7 @@ class Subscription:
         self.window = (
             None if order is None else Window(order.limit, limits.initial_rows, limits.initial_bytes)
         )
+        self.deferred: Deferred | None = None
         self.frozen: Mapping[bytes, bytes] | None = None
         self.held: list[bytes] = []
         self.held_size = 0
@@ -153,6 +156,34 @@ class Subscription:
         if outcome.overflow:
             self.window.lose()
         return self._steps(self.window.apply(outcome.deltas))
+
+    def defer(self, outcome: Outcome) -> None:
+        """Keep what an outcome changes for a later frame: its reader is behind."""
+        if self.deferred is None:
+            self.deferred = Deferred()
+        if self.window is None:
+            self.deferred.add(outcome)
+            return
+        self.deferred.count(outcome)
+        if outcome.overflow:
+            self.window.lose()
+        self.window.note(outcome.deltas)
+
+    def release(self) -> bytes | None:
+        """The data of the `diff` event of all that was deferred; None where that comes to nothing."""
+        deferred, self.deferred = self.deferred, None
+        assert deferred is not None
+        query = self.live_query
+        if self.window is not None:
+            steps = self.window.show()
+            suffix = query.steps_suffix(steps) if steps else None
+        else:
+            deltas = deferred.deltas
+            suffix = query.deltas_suffix(deltas, deferred.tx, deferred.time) if deltas else None
+        if suffix is None:
+            return None
+        several = b'"transactions":%d,' % deferred.transactions if deferred.transactions > 1 else b""
+        return b'{"id":%b,%b%b' % (self.id_json, several, suffix)
 
     def refill(self, result: Result) -> bytes | None:
         """Show what there is now: the data of the `diff` event that says so, under the name of the newest transaction

@@ -75,6 +75,7 @@ class Window:
         "_rows",
         "_shown",
         "_size",
+        "_touched",
         "is_short",
     )
 
@@ -92,6 +93,7 @@ class Window:
         self._shown: dict[bytes, Ranked] = {}
         self._places: list[tuple[bytes, bytes]] = []
         self._size = 0
+        self._touched: dict[bytes, None] = {}
         self.is_short = True
 
     @property
@@ -111,9 +113,19 @@ class Window:
     def apply(self, deltas: Sequence[Delta]) -> list[Step]:
         """Make one transaction's changes; returns what the client must be told. Where then too few rows are known
         (`is_short`) it is told nothing, and all changes are lost on the window until `refill`."""
+        self.note(deltas)
+        return self.show()
+
+    def show(self) -> list[Step]:
+        """What the client must be told of all changes since it was last told of some."""
+        touched, self._touched = self._touched, {}
+        return self._show(touched) if touched and not self.is_short else []
+
+    def note(self, deltas: Sequence[Delta]) -> None:
+        """Make one transaction's changes; `show` comes later."""
         if self.is_short:
-            return []
-        touched: dict[bytes, None] = {}
+            return
+        touched = self._touched
         for _, key, doc, rank in deltas:
             if doc is None or (self._bound is not None and rank > self._bound):
                 if self._forget(key):
@@ -122,17 +134,15 @@ class Window:
                 self._forget(key)
                 self._learn(key, rank, doc)
                 touched[key] = None
-        if not touched:
-            return []
-        self._trim()
-        if self._bound is not None and self._limit is not None and len(self._order) < self._limit:
-            self.is_short = True
-            return []
-        return self._show(touched)
+        if touched:
+            self._trim()
+            short = self._bound is not None and self._limit is not None and len(self._order) < self._limit
+            self.is_short = short
 
     def refill(self, head: Head) -> list[Step]:
         """Know these rows instead; returns what leads there from what is shown."""
         touched = dict.fromkeys([*self._rows, *self._shown, *head.rows])
+        self._touched = {}
         self._rows = dict(head.rows)
         self._order = sorted((rank, key) for key, (rank, _) in self._rows.items())
         self._bound = head.bound

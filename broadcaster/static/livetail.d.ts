@@ -120,6 +120,8 @@ export interface ApiOptions {
   credentials?: RequestCredentials;
   /** false: a stream of this page's own, whatever other tabs do. */
   share?: boolean;
+  /** true: while this end reads too slowly, changes come merged by row. */
+  coalesce?: boolean;
   /** The most between two attempts to connect, beyond what the server asks for. */
   maxDelayMs?: number;
   fetch?: typeof fetch;

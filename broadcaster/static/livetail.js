@@ -372,7 +372,7 @@ class Stream {
   #resets = [];
   #timer = null;
 
-  /** options: url, fetch, credentials, maxDelayMs, token() → Promise of a token or null, renews(token) → whether there
+  /** options: url, fetch, credentials, coalesce, maxDelayMs, token() → Promise of a token or null, renews(token) → whether there
    *  may be a fresher one.
    *  on: frames(frames, cursor), state(name, error), failed(id, error), raw(event, at). cursor: where to begin; known: the ids of
    *  those whose results we have. */
@@ -489,6 +489,7 @@ class Stream {
 
   #request(queries, token, signal) {
     const body = {subscriptions: [...queries].map(([id, query]) => ({id, ...query}))};
+    if (this.#options.coalesce) body.coalesce = true;
     this.#known = new Set([...this.#known].filter(id => queries.has(id)));
     if (this.#known.size && this.#inbox.cursor !== null) body.cursor = this.#inbox.cursor;
     const headers = {"Content-Type": "application/json", Accept: "text/event-stream"};
@@ -756,10 +757,10 @@ function ignoreAbort(error) {
 }
 
 /** What tabs with this token share: they may read the same if its claims are the same, whenever it was made. */
-function nameOf(url, token) {
+function nameOf({url, coalesce}, token) {
   const {exp, iat, nbf, jti, ...claims} = (token && claimsOf(token)) ?? {};
   const rights = token ? (Object.keys(claims).length ? canonical(claims) : token) : "";
-  return `livetail ${url} ${digest(rights)}`;
+  return `livetail ${url}${coalesce ? " coalescing" : ""} ${digest(rights)}`;
 }
 
 /** 106 bits of a text, to name a thing by (two rounds of cyrb53's mixing); not for secrets. */
@@ -860,7 +861,7 @@ class Registry {
   #cursor = null;
   #warned = new Set();
 
-  /** @param {{url: string, share: boolean, [option: string]: any}} options */
+  /** @param {{url: string, share: boolean, coalesce: boolean, [option: string]: any}} options */
   constructor({share, ...options}) {
     this.#share = share && canShare();
     this.#options = {
@@ -954,7 +955,7 @@ class Registry {
   /** For the stream: a token that lets read something else begins another life. */
   async #checkedToken() {
     const token = await this.#fetchToken();
-    if (nameOf(this.#options.url, token) !== this.#name) this.#begin();
+    if (nameOf(this.#options, token) !== this.#name) this.#begin();
     return token;
   }
 
@@ -964,7 +965,7 @@ class Registry {
     const life = ++this.#life;
     const token = await this.#fetchToken().catch(() => undefined);
     if (life !== this.#life) return;
-    const name = token === undefined ? "unknown" : nameOf(this.#options.url, token);
+    const name = token === undefined ? "unknown" : nameOf(this.#options, token);
     const wasRefused = [...this.#entries.values()].some(entry => entry.isSuspended);
     this.#refusal = null;
     for (const entry of this.#entries.values()) entry.isSuspended = false;
@@ -1187,7 +1188,8 @@ function revived({code, detail, path, retryable}) {
 // -- what people call -----------------------------------------------------------------------------------------
 
 /** A project at a server. options: `credentials` as of fetch (`include` for a cookie across origins); `share: false`
- *  for a stream of this page's own; `maxDelayMs` between two attempts to connect; `fetch`. */
+ *  for a stream of this page's own; `coalesce: true`: while this end reads too slowly, changes come merged by row;
+ *  `maxDelayMs` between two attempts to connect; `fetch`. */
 export class API {
   #registry;
   static #count = 0;
@@ -1195,10 +1197,12 @@ export class API {
 
   constructor(project, url = globalThis.location?.origin, options = {}) {
     if (!project || !url) throw new TypeError("new API(project, url): the configuration's `id`, and the server's address");
-    const {credentials = "same-origin", share = true, maxDelayMs = 30_000, fetch = globalThis.fetch} = options;
+    const {
+      credentials = "same-origin", share = true, coalesce = false, maxDelayMs = 30_000, fetch = globalThis.fetch,
+    } = options;
     this.#registry = new Registry({
       url: `${new URL(url, globalThis.location?.href).href.replace(/\/$/, "")}/v1/api/${encodeURIComponent(project)}/realtime`,
-      credentials, share, maxDelayMs, fetch: (...request) => fetch(...request),
+      credentials, share, coalesce, maxDelayMs, fetch: (...request) => fetch(...request),
     });
   }
 

@@ -9,7 +9,7 @@ const SSE = {"Content-Type": "text/event-stream"};
 const READY = "event: initial\ndata: {\"id\":\"ID\",\"docs\":[]}\n\nevent: ready\nid: c1\ndata: {\"id\":\"ID\",\"count\":0,\"key\":[\"id\"]}\n\n";
 
 /** An API object whose requests are answered by one function after the other, the last one for ever. */
-function scripted(answers, run) {
+function scripted(answers, run, options = {}) {
   return async () => {
     const clock = new Clock();
     const requests = [];
@@ -19,7 +19,7 @@ function scripted(answers, run) {
       requests.push({url, body, headers: request.headers, at: Date.now()});
       return answers[Math.min(requests.length, answers.length) - 1](body.subscriptions[0].id, request.signal);
     };
-    const api = new API("todo-app", "http://example.com/base/", {fetch});
+    const api = new API("todo-app", "http://example.com/base/", {fetch, ...options});
     api.onState(state => states.push(state));
     try {
       await run({api, requests, states, todos: api.DB("pg").liveQuery("todos"), pass: ms => clock.pass(ms)});
@@ -56,6 +56,12 @@ test("one request, at the project's address", scripted([live], async ({requests,
   assert.equal(requests[0].body.cursor, undefined);
   assert.equal(states.at(-1).name, "connecting"); // the second one is not ready
 }));
+
+test("asked for, changes may come merged", scripted([live], async ({requests, todos, pass}) => {
+  todos.subscribe(() => {});
+  await pass(0);
+  assert.equal(requests[0].body.coalesce, true);
+}, {coalesce: true}));
 
 test("a proxy that holds the body back is told from a server that is not there", scripted(
   [(id, signal) => stream(signal)],

@@ -61,6 +61,8 @@ class FakeOutbox:
         self.sent = b""
         self.closed = asyncio.Event()
         self.unsent = 0
+        self.limit = 1 << 20
+        self.evicted = False
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -72,6 +74,10 @@ class FakeOutbox:
 
     def flush(self) -> None:
         pass
+
+    def evict(self) -> None:
+        self.evicted = True
+        self.closed.set()
 
     def close(self) -> None:
         self.closed.set()
@@ -189,10 +195,11 @@ class World:
         order: Order | None = None,
         collection: str = "todos",
         aggregation: Aggregation | None = None,
+        coalesces: bool = False,
         **wheres: object,
     ) -> Client:
         """A connection with one subscription for each keyword: id=where."""
-        client = Client(self)
+        client = Client(self, coalesces=coalesces)
         for id_, where in wheres.items():
             query = self.feed.intern(collection, parse_where(where), view, order, aggregation)
             client.connection.subscriptions[id_] = Subscription(
@@ -206,10 +213,16 @@ class World:
 class Client:
     """What a client sees: `frames` are (event, data, cursor or None); `rows` what applying them gives."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, coalesces: bool = False) -> None:
         self._world = world
         self.outbox = FakeOutbox()
-        self.connection = Connection(self.outbox, {"pg": world.feed}, world.metrics)  # type: ignore[arg-type]
+        self.connection = Connection(
+            self.outbox,  # type: ignore[arg-type]
+            {"pg": world.feed},
+            world.metrics,
+            coalesces=coalesces,
+            on_behind=world.hub.catch_up,
+        )
 
     @property
     def frames(self) -> list[tuple[str, Any, str | None]]:

@@ -220,6 +220,36 @@ async def test_a_slow_reader_is_evicted_and_delays_nobody():
         assert reader is not None
 
 
+async def test_a_slow_reader_that_wants_it_gets_the_newest_state():
+    """Its buffers are full, one row changes again and again; what it reads then are few frames."""
+    async with serving() as server:
+        port = int(server.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+        writer.write(f"GET {BASE}/pg/todos?coalesce=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"event: ready")
+        await server.world.commit(("c", None, {"id": 1, "text": ""}))
+        before = {"id": 1, "text": ""}
+        number = 0
+        async with asyncio.timeout(20):
+            while (server.registry.get_sample_value("broadcaster_deferred_total") or 0) < 50:
+                number += 1
+                after = {"id": 1, "text": f"{number:05}" * 4_000}
+                await server.world.commit(("u", before, after))
+                before = after
+                await asyncio.sleep(0)
+        last = f"{number:05}" * 4_000
+        seen = b""
+        async with asyncio.timeout(20):
+            while last.encode() not in seen:
+                seen = seen[-200_000:] + await reader.read(1 << 16)
+        assert b'"transactions":' in seen
+        assert (
+            server.registry.get_sample_value("broadcaster_evictions_total", {"reason": "slow_reader"}) is None
+        )
+        writer.close()
+
+
 async def test_shutdown_ends_streams_properly():
     async with serving() as server, aiohttp.ClientSession() as session:
         async with session.get(f"{server.url}{BASE}/pg/todos") as response:

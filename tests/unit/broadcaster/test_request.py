@@ -43,9 +43,13 @@ def test_many():
         "subscriptions": [{"id": "a", "db": "pg", "col": "t", "options": {"skipInitial": True}}],
         "cursor": "c",
     }
-    wanted, cursor = many(json.dumps(body).encode())
+    wanted, cursor, coalesce = many(json.dumps(body).encode())
     assert wanted == [Wanted("a", "pg", "t", {}, True, "$.subscriptions[0]")]
     assert cursor == "c"
+    assert not coalesce
+    assert many(json.dumps(body | {"coalesce": True}))[2]
+    with pytest.raises(RequestError, match="true or false"):
+        many(json.dumps(body | {"coalesce": 1}))
 
 
 def test_a_bare_list_is_what_the_query_string_has():

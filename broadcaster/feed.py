@@ -327,17 +327,20 @@ class Feed:
             told = query.fold(outcome)
             if told is None:
                 continue
-            is_plain = query.is_replayable and not told.truncated and told.reset_reason is None
+            is_plain = query.order is None and told.is_plain
             diffs: dict[bytes, bytes] = {}  # by the id that the client gave
             for subscription in list(query.subscriptions):
                 if subscription.phase is Phase.LIVE:
-                    if is_plain:
+                    connection = subscription.connection
+                    if not is_plain:
+                        self._to_live(subscription, told)
+                    elif connection.coalesces and connection.is_behind:
+                        connection.defer(subscription, told)
+                    else:
                         id_json = subscription.id_json
                         data = diffs.get(id_json) or diffs.setdefault(id_json, subscription.diff(told))
-                        subscription.connection.push(b"diff", data)
-                    else:
-                        self._to_live(subscription, told)
-                    touched[subscription.connection] = None
+                        connection.push(b"diff", data)
+                    touched[connection] = None
                 elif subscription.phase is Phase.SENDING:
                     subscription.hold(told)
         shared: Shared = {}

@@ -52,6 +52,11 @@ class Outcome:
     is_large: bool = False
 
     @property
+    def is_plain(self) -> bool:
+        """Whether `deltas` are all that there is to tell."""
+        return not (self.truncated or self.is_short or self.reset_reason)
+
+    @property
     def reset_reason(self) -> str | None:
         """Why a subscriber cannot be served by a diff; None if it can."""
         if self.overflow:

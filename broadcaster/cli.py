@@ -232,7 +232,7 @@ def status(file: Path, log_dir: Path | None, *, prod: bool, json_wanted: bool) -
     if json_wanted:
         click.echo(json.dumps(as_json(config.id, found), ensure_ascii=False))
     else:
-        for line, ok in as_table(found):
+        for line, ok in as_table(found) or [("no collection is realtime-enabled; nothing to tell", True)]:
             click.echo(line if ok else click.style(line, fg="red"))
     if not all(database.ok for database in found):
         raise SystemExit(CHECK_FAILED)

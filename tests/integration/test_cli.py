@@ -259,6 +259,7 @@ def test_events_of_what_is_not_there(cli: Cli) -> None:
 def test_a_database_without_a_live_collection(cli: Cli) -> None:
     cli.configure("postgresql://localhost/app")
     assert cli.run("check", code=0) == "sql-postgres: no collection is realtime-enabled; nothing to check\n"
+    assert cli.run("status", code=0) == "no collection is realtime-enabled; nothing to tell\n"
     said = one_line(cli.run("cdc", "--db", "nope", "--listen", "127.0.0.1:0", code=2))
     assert said.endswith("database 'nope' has no realtime-enabled collection; those that have: none")
 

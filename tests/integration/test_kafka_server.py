@@ -1,6 +1,7 @@
 """The brokers that the Kafka tests run on do what those tests rely on."""
 
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,9 @@ from aiokafka.helpers import create_ssl_context
 
 from servers import kafka as fixture
 from servers.kafka import KafkaServers
-from servers.kafka_cluster import USERS
-from servers.kafka_jars import KafkaNotFound
+from servers.kafka_broker import PortTaken
+from servers.kafka_cluster import USERS, Kafka, temporary_kafka
+from servers.kafka_jars import KafkaJars, KafkaNotFound
 from servers.noida import noida
 from servers.proxy import Proxy
 
@@ -138,6 +140,21 @@ async def test_two_of_three_brokers_go_on(kafka3):
         await client.send_and_wait(name, b"of two")
         fallen.start()
         assert await values(kafka3, name) == [b"of three", b"of two"]
+
+
+def test_where_a_port_is_taken_meanwhile_others_are_tried(monkeypatch, tmp_path):
+    (tmp_path / "meta.properties").write_text("node.id=1\ndirectory.id=x\n")
+    tried = []
+
+    def start(kafka):
+        tried.append(kafka.bootstrap())
+        if len(tried) == 1:
+            raise PortTaken
+
+    monkeypatch.setattr(Kafka, "start", start)
+    with temporary_kafka(KafkaJars(Path("java"), "17", tmp_path), tmp_path, 3, {}) as kafka:
+        assert [kafka.bootstrap()] == tried[1:]
+    assert tried[0] != tried[1]
 
 
 @pytest.fixture

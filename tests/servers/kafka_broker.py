@@ -21,11 +21,16 @@ from servers.kafka_jars import KafkaJars
 HOST: Final = "127.0.0.1"
 LISTENERS: Final = ("PLAINTEXT", "PROXIED", "SASL_PLAINTEXT", "SSL", "SASL_SSL", "CONTROLLER")
 _READY: Final = b"Kafka Server started"
+_TAKEN: Final = b"Address already in use"
 _PATIENCE_S: Final = 60
 _POLL_S: Final = 0.05
 # A third of the heap and of the time to start that Kafka's own scripts would take.
 _JVM: Final = ("-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _LOGGING: Final = Path(__file__).with_name("kafka-log4j2.properties")
+
+
+class PortTaken(RuntimeError):
+    """Another process took one of the ports between our look and the server's bind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ class Broker:
         while _READY not in (told := self._told()):
             if process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"Kafka did not start:\n{told[-3000:].decode(errors='replace')}")
+                failure = PortTaken if _TAKEN in told else RuntimeError
+                raise failure(f"Kafka did not start:\n{told[-3000:].decode(errors='replace')}")
             time.sleep(_POLL_S)
 
     def start(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from broadcaster.demo.cache import made_once
-from servers.kafka_broker import HOST, Broker, free_ports, java, quorum, write_properties
+from servers.kafka_broker import HOST, Broker, PortTaken, free_ports, java, quorum, write_properties
 from servers.kafka_jars import VERSION, KafkaJars, kafka_jars
 from support.certificates import Authority
 
 USERS: Final[Mapping[str, str]] = {"alice": "alice-secret", "bob": "bob-secret"}
 """Names and passwords, for PLAIN and SCRAM alike."""
 
+_ATTEMPTS: Final = 3
 _CLUSTER_ID: Final = "bGl2ZXRhaWwtdGVzdHMtMQ"
 
 
@@ -77,14 +78,19 @@ def temporary_kafka(
     jars: KafkaJars, template: Path, size: int, settings: Mapping[str, str]
 ) -> Iterator[Kafka]:
     """A started cluster in a folder of its own; killed and removed in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="livetail-kafka-"))
-    kafka = Kafka(folder, jars, template, size, settings)
-    try:
-        kafka.start()
-        yield kafka
-    finally:
-        kafka.kill()
-        shutil.rmtree(folder)
+    for attempt in range(_ATTEMPTS):
+        with tempfile.TemporaryDirectory(prefix="livetail-kafka-") as folder:
+            kafka = Kafka(Path(folder), jars, template, size, settings)
+            with contextlib.ExitStack() as stack:
+                stack.callback(kafka.kill)
+                try:
+                    kafka.start()
+                except PortTaken:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+                yield kafka
+                return
 
 
 def prepare(template: Path) -> KafkaJars:

@@ -305,6 +305,7 @@ class App:
     def _exposition(self) -> bytes:
         """The metrics of this process, as text."""
         connections = self._connections
+        self._metrics.ready.set(self._readiness()["ready"])
         self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in connections))
         subscriptions = [s for connection in connections for s in connection.subscriptions.values()]
         indexed = sum(subscription.live_query.is_indexed for subscription in subscriptions)

@@ -15,6 +15,7 @@ class Metrics:
     """All `broadcaster_*` metrics, in a registry of the caller's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.ready = Gauge("broadcaster_ready", "1 where /readyz says so", registry=registry)
         self.connections = Gauge("broadcaster_connections", "Open streams", registry=registry)
         self.subscriptions = Gauge(
             "broadcaster_subscriptions",

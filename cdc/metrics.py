@@ -42,6 +42,13 @@ class Metrics:
         self.source_lag = gauge("cdc_source_lag_bytes", "What the database keeps in its log for us")
         self.position_time = gauge("cdc_position_timestamp_seconds", "Commit time of the log's position")
         self.connected = gauge("cdc_connected", "1 while the source streams")
+        self.ready = gauge("cdc_ready", "1 while the source streams and keeps up, as /readyz has it")
+        self.stopped = Gauge(
+            "cdc_stopped",
+            "1 once the source goes on only if an operator acts",
+            ("db", "reason"),
+            registry=registry,
+        )
         self.batch_events = Histogram(
             "cdc_batch_events", "Events in one append", db, registry=registry, buckets=_BATCH
         )
@@ -62,11 +69,13 @@ class DatabaseMetrics:
         self._events = metrics.events
         self._resets = metrics.resets
         self._retries = metrics.retries
+        self._stopped = metrics.stopped
         self._known: dict[tuple[str, int], Counter] = {}
         self.lag = metrics.lag.labels(alias)
         self.source_lag = metrics.source_lag.labels(alias)
         self.position_time = metrics.position_time.labels(alias)
         self.connected = metrics.connected.labels(alias)
+        self.ready = metrics.ready.labels(alias)
         self.batch_events = metrics.batch_events.labels(alias)
         self.append_seconds = metrics.append_seconds.labels(alias)
 
@@ -88,6 +97,10 @@ class DatabaseMetrics:
     def retried(self, reason: str) -> None:
         """Count a retry; `reason` is one of a fixed set."""
         self._retries.labels(self._alias, reason).inc()
+
+    def stopped(self, reason: str) -> None:
+        """It goes on only if an operator acts; `reason` is one of a fixed set."""
+        self._stopped.labels(self._alias, reason).set(1)
 
     def reset(self, collection: str) -> None:
         """Count a collection that began anew."""

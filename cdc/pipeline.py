@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from cdc.errors import LivetailError, LogError, LogInUse, SetupError, SourceUnavailable
+from cdc.errors import LivetailError, LogError, LogInUse, PositionLost, SetupError, SourceUnavailable
 from cdc.event import Batch
 from cdc.health import SourceHealth, State
 from cdc.log import EventLog, LogWriter
@@ -65,6 +65,7 @@ class Pipeline:
             except (SourceUnavailable, LogError) as error:
                 failure = error
             except Exception as error:
+                self._metrics.stopped("position_lost" if isinstance(error, PositionLost) else "error")
                 self._enter(State.FAILED, str(error))
                 raise
             finally:

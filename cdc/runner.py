@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from cdc.config import Config
 from cdc.errors import ConfigError
 from cdc.event import Position
-from cdc.health import Health
+from cdc.health import Health, SourceHealth
 from cdc.heap import keep_heap
 from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
@@ -48,12 +50,13 @@ async def run_tailer(
     keep_heap()
     pipelines: dict[str, Pipeline] = {}
     for alias in tailed(config, databases):
-        own = metrics.database(alias)
+        own, own_health = metrics.database(alias), health.source(alias)
+        own.ready.set_function(partial(_ready, own_health, health.ready_lag))
         pipelines[alias] = Pipeline(
             alias,
             source_of(config, alias, own),
             logs(alias),
-            health.source(alias),
+            own_health,
             own,
             reset_position=reset_position,
         )
@@ -72,6 +75,10 @@ async def run_tailer(
         raise failures[0]
 
 
+def _ready(health: SourceHealth, ready_lag: float) -> float:
+    return float(health.ready(time.time(), ready_lag))
+
+
 def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
     """The source of this database. Raises ConfigError if its connection string cannot be used."""
     match config.databases[alias].type:
@@ -84,7 +91,7 @@ def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:
             from cdc.mysql.source import MysqlSource
             from cdc.mysql.target import Target as MysqlTarget
 
-            return MysqlSource(MysqlTarget.of(config, alias))
+            return MysqlSource(MysqlTarget.of(config, alias), metrics)
         case _:
             from cdc.postgres.source import PostgresSource
             from cdc.postgres.target import Target

@@ -10,10 +10,12 @@ import pymysql
 from cdc import VERSION
 from cdc.errors import LivetailError, PositionLost, SourceUnavailable
 from cdc.event import Position
+from cdc.metrics import DatabaseMetrics
 from cdc.mysql import catalog, setup
 from cdc.mysql.assemble import Assembler
 from cdc.mysql.connect import Connection, connect, explain
 from cdc.mysql.dump import Dump, open_dump
+from cdc.mysql.following import Following
 from cdc.mysql.place import Identity, identify
 from cdc.mysql.start import Resumption, find_start
 from cdc.mysql.stream import MysqlStream, now_ms
@@ -47,10 +49,11 @@ class _Opened:
 class MysqlSource:
     """A `cdc.tailer.Source`."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, metrics: DatabaseMetrics) -> None:
         self._target = target
+        self._metrics = metrics
 
-    async def open(self, after: Position | None) -> MysqlStream:
+    async def open(self, after: Position | None) -> Following:
         """See `cdc.tailer.Source`."""
         target = self._target
         opened = await in_thread(lambda: self._open(after), lambda opened: opened.dump.close())
@@ -72,7 +75,8 @@ class MysqlSource:
             now_ms=now_ms,
         )
         begin = start.after if after is None else None
-        return MysqlStream(opened.dump, assembler, self._learn, self._explain, begin)
+        stream = MysqlStream(opened.dump, assembler, self._learn, self._explain, begin)
+        return Following(stream, target, self._metrics, start.after)
 
     async def reset(self) -> None:
         """See `cdc.tailer.Source`; the server keeps nothing for us."""

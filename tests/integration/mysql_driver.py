@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from cdc.metrics import DatabaseMetrics
+from prometheus_client import CollectorRegistry
+
+from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.mysql.source import MysqlSource
 from cdc.mysql.target import Target, Tls
 from integration.conformance import Change, Delete, Doc, Insert, Update
@@ -32,6 +34,11 @@ def target_of(database: MysqlDatabase, *collections: str) -> Target:
     )
 
 
+def source_of(target: Target) -> MysqlSource:
+    """With metrics that nobody looks at."""
+    return MysqlSource(target, Metrics(CollectorRegistry()).database(target.alias))
+
+
 class MysqlDriver:
     """The suite's driver: a database with `items`, `others` and, not followed, `elsewhere`."""
 
@@ -44,12 +51,12 @@ class MysqlDriver:
         self.execute = database.execute
         self.execute(*(_TABLE.format(name) for name in ("items", "others", "elsewhere")))
 
-    def source(self, _: DatabaseMetrics) -> MysqlSource:
-        return MysqlSource(target_of(self.database))
+    def source(self, metrics: DatabaseMetrics) -> MysqlSource:
+        return MysqlSource(target_of(self.database), metrics)
 
     def following(self, *collections: str) -> Callable[[DatabaseMetrics], MysqlSource]:
         """Sources of these tables only."""
-        return lambda _: MysqlSource(target_of(self.database, *collections))
+        return lambda metrics: MysqlSource(target_of(self.database, *collections), metrics)
 
     async def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on one connection; the rows of the last."""

@@ -10,17 +10,19 @@ from dataclasses import replace
 
 import pymysql
 import pytest
+from prometheus_client import CollectorRegistry
 
 from broadcaster.demo.mysql import EmbeddedMysql
 from cdc.errors import PositionLost, SourceUnavailable
 from cdc.event import Position, Reset
 from cdc.health import State
+from cdc.metrics import Metrics
 from cdc.mysql import dump, stream
+from cdc.mysql.following import Following
 from cdc.mysql.place import identify
 from cdc.mysql.source import MysqlSource
-from cdc.mysql.stream import MysqlStream
 from integration.conformance import settled, started
-from integration.mysql_driver import MysqlDriver, target_of
+from integration.mysql_driver import MysqlDriver, source_of, target_of
 from servers.mysql import MysqlDatabase, MysqlServers
 from servers.proxy import Proxy
 from support.tail import Tail, eventually, new_tail
@@ -57,8 +59,8 @@ def fresh(server: EmbeddedMysql) -> MysqlDatabase:
 
 
 @asynccontextmanager
-async def opened(driver: MysqlDriver, after: Position | None) -> AsyncIterator[MysqlStream]:
-    following = await MysqlSource(target_of(driver.database)).open(after)
+async def opened(driver: MysqlDriver, after: Position | None) -> AsyncIterator[Following]:
+    following = await source_of(target_of(driver.database)).open(after)
     try:
         yield following
     finally:
@@ -66,9 +68,7 @@ async def opened(driver: MysqlDriver, after: Position | None) -> AsyncIterator[M
             await following.close()
 
 
-async def read_until(
-    following: MysqlStream, order: int
-) -> tuple[list[tuple[str, bytes, int]], list[Position]]:
+async def read_until(following: Following, order: int) -> tuple[list[tuple[str, bytes, int]], list[Position]]:
     """(collection, key, commit) of all records up to this order, and the positions on the way."""
     found, positions = [], []
     while not positions or positions[-1].order < order:
@@ -176,7 +176,7 @@ async def test_a_purged_binlog_is_a_lost_position(driver: MysqlDriver) -> None:
         return position.state["file"] not in [row[0] for row in await driver.run("SHOW BINARY LOGS")]
 
     await eventually(is_purged)
-    assert "was purged" in await lost_at(MysqlSource(target_of(driver.database)), position)
+    assert "was purged" in await lost_at(source_of(target_of(driver.database)), position)
 
 
 async def test_a_binlog_begun_anew_is_a_lost_position(
@@ -196,7 +196,7 @@ async def begun_anew(driver: MysqlDriver) -> None:
     reset = "RESET BINARY LOGS AND GTIDS" if driver.database.flavor == "mysql" else "RESET MASTER"
     await asyncio.sleep(1.1)  # a binlog is known by the second it was begun in
     await driver.run(reset, *(f"INSERT INTO items VALUES ({i}, 'a', 0)" for i in range(2, 100)))
-    await lost_at(MysqlSource(target_of(driver.database)), batch.position)
+    await lost_at(source_of(target_of(driver.database)), batch.position)
 
 
 async def test_another_server_is_not_taken_for_ours(
@@ -210,7 +210,7 @@ async def test_another_server_is_not_taken_for_ours(
     assert batch.position is not None
     database = fresh(throwaway_mysql(driver.database.flavor, server_id="77"))
     MysqlDriver(database)
-    await lost_at(MysqlSource(target_of(database)), batch.position)
+    await lost_at(source_of(target_of(database)), batch.position)
 
 
 async def test_failover_to_a_server_with_the_same_transactions(mysql_servers: MysqlServers) -> None:
@@ -232,7 +232,7 @@ async def test_failover_to_a_server_with_the_same_transactions(mysql_servers: My
         promoted = MysqlDatabase(other, database.name)
         target = target_of(promoted)
         before = tail.positions[-1].epoch
-        async with tail.running(lambda _: MysqlSource(target)):
+        async with tail.running(lambda _: source_of(target)):
             await tail.count(3)
         assert [event.key["id"] for event in tail.events] == [1, 2, 3]
         assert tail.positions[-1].epoch != before
@@ -279,11 +279,27 @@ def test_a_server_that_does_not_flush_is_not_crash_safe(mysql_db: MysqlDatabase)
         assert not identify(connection).crash_safe
 
 
+async def test_how_much_binlog_is_yet_to_be_read_is_told(driver: MysqlDriver) -> None:
+    async with opened(driver, None) as following:
+        batch = await following.take()
+    assert batch.position is not None
+    await driver.run("FLUSH BINARY LOGS", *(f"INSERT INTO items VALUES ({i}, 'a', 0)" for i in range(10)))
+    metrics = Metrics(CollectorRegistry()).database("db")
+    source = MysqlSource(target_of(driver.database), metrics)
+
+    async def is_told() -> bool:
+        return metrics.source_lag._value.get() > 1_000
+
+    following = await source.open(batch.position)
+    await eventually(is_told)
+    await following.close()
+
+
 async def test_a_silent_server_is_given_up(driver: MysqlDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SILENCE_S", 2.5)
     async with Proxy(("127.0.0.1", driver.database.server.port)) as proxy:
         target = replace(target_of(driver.database), port=proxy.port)
-        reading = asyncio.create_task(read_on(MysqlSource(target), None))
+        reading = asyncio.create_task(read_on(source_of(target), None))
         while not proxy.connections:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)

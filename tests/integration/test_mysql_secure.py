@@ -15,7 +15,7 @@ from broadcaster.demo.mysql import EmbeddedMysql
 from broadcaster.errors import RequestError
 from broadcaster.snapshot.mysql import MysqlReader
 from cdc.errors import SourceUnavailable
-from cdc.mysql.source import MysqlSource
+from integration.mysql_driver import source_of
 from servers.mysql import MysqlServers
 from support.certificates import Authority, Pair
 from support.live import dev, until
@@ -129,7 +129,7 @@ async def test_a_server_that_is_another_is_refused_by_both(secure: dict[str, Sec
     place.user("least", f"IDENTIFIED BY '{PASSWORD}'")
     target = target_of(place.url("least", f"ssl-mode=verify_identity&ssl-ca={place.stranger.ca}"), "todos")
     with pytest.raises(SourceUnavailable, match="the server's certificate is not accepted"):
-        await MysqlSource(target).open(None)
+        await source_of(target).open(None)
     reader = MysqlReader(target)
     try:
         with pytest.raises(RequestError) as refused:

@@ -15,10 +15,10 @@ from broadcaster.demo.mysql import EmbeddedMysql
 from cdc.errors import ConfigError, LivetailError, SetupError, SourceUnavailable
 from cdc.mysql import catalog, setup
 from cdc.mysql.connect import connect
-from cdc.mysql.source import MysqlSource
 from cdc.mysql.table import Column, Table
 from cdc.mysql.target import Target
 from cdc.requirement import Requirement
+from integration.mysql_driver import source_of
 from servers.mysql import FLAVORS, MysqlDatabase
 from support.certificates import Authority
 from support.mysql_target import target_of
@@ -130,7 +130,7 @@ async def test_a_table_that_is_not_there_is_waited_for_while_the_others_are_foll
 ) -> None:
     target = target_of(database.url, "items", "later")
     tail = new_tail()
-    async with tail.running(lambda _: MysqlSource(target)):
+    async with tail.running(lambda _: source_of(target)):
         await tail.until(lambda tail: bool(tail.positions))
         assert f"table {database.name}.later does not exist; it is followed once it does" in caplog.text
         database.execute("INSERT INTO items VALUES (1, 'a')")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from broadcaster.demo.debian import NotFromDebian
 from broadcaster.demo.mysql_installs import TITLES, MysqlNotFound, installation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
@@ -17,6 +18,7 @@ from servers.debezium_jars import VERSION as DEBEZIUM
 from servers.debezium_jars import debezium_jars
 from servers.kafka_cluster import prepare
 from servers.kafka_jars import VERSION, KafkaNotFound
+from servers.promtool import promtool
 
 for flavor, title in TITLES.items():
     try:
@@ -36,3 +38,8 @@ try:
     print(f"Debezium's transformations {DEBEZIUM}: {debezium_jars()}")
 except KafkaNotFound as error:
     print(f"Debezium's transformations: {error}")
+
+try:
+    print(f"promtool: {promtool()}")
+except NotFromDebian as error:
+    print(f"promtool: {error}")

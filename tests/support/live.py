@@ -18,10 +18,10 @@ PATIENCE_S = 30
 
 
 @asynccontextmanager
-async def dev(
+async def served(
     alias: str, conn: str, folder: Path, *collections: str, manage: bool = True
-) -> AsyncIterator[Client]:
-    """It serves these collections of one database to anybody; ready."""
+) -> AsyncIterator[str]:
+    """It serves these collections of one database to anybody; ready. The URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -35,11 +35,22 @@ async def dev(
     try:
         async with asyncio.timeout(PATIENCE_S):
             await ready.wait()
-        async with Client("todo-app", f"http://127.0.0.1:{port}", max_delay=0.1) as client:
-            yield client
+        yield f"http://127.0.0.1:{port}"
     finally:
         serving.cancel()
         await asyncio.wait([serving])
+
+
+@asynccontextmanager
+async def dev(
+    alias: str, conn: str, folder: Path, *collections: str, manage: bool = True
+) -> AsyncIterator[Client]:
+    """The same, with a client."""
+    async with (
+        served(alias, conn, folder, *collections, manage=manage) as url,
+        Client("todo-app", url, max_delay=0.1) as client,
+    ):
+        yield client
 
 
 async def until(subscription: Subscription, enough: Callable[[list[dict[str, Any]]], bool]) -> list[str]:

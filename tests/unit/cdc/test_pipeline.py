@@ -254,12 +254,16 @@ async def test_unmet_requirements_are_tried_again() -> None:
     assert await rig.keys() == [key("a")]
 
 
-@pytest.mark.parametrize("error", [PositionLost("slot gone"), ProtocolError("unknown message 'Z'")])
-async def test_what_an_operator_must_decide_stops_it(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(PositionLost("slot gone"), "position_lost"), (ProtocolError("unknown message 'Z'"), "error")],
+)
+async def test_what_an_operator_must_decide_stops_it(error: Exception, reason: str) -> None:
     rig = Rig(ScriptedSource([batch(1, "a"), Fail(error), batch(2, "b")]))
     with pytest.raises(type(error)):
         await rig.pipeline().run()
     assert rig.health.state is State.FAILED
+    assert rig.value("cdc_stopped", reason=reason) == 1
     assert rig.health.reason == str(error)
     assert await rig.keys() == [key("a")], "the position is kept"
     assert rig.source.open_streams == 0

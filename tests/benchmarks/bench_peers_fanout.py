@@ -21,7 +21,7 @@ from benchmarks.comparison import RUNS, Comparison, Measure
 from benchmarks.fanout.http_peers import node, starlette
 from benchmarks.fanout.livetail import livetail
 from benchmarks.fanout.nchan import nchan
-from benchmarks.fanout.server import Server, Use
+from benchmarks.fanout.server import Server, Use, allow_many_connections
 from benchmarks.fanout.sink import Sink
 from benchmarks.peers.registry import PeerMissing
 
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
+    allow_many_connections()
     comparison = Comparison("peers_fanout", "A change to many connections", MEASURES)
     for connections in given.connections:
         for together in given.together:

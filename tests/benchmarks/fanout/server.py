@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import socket
 import time
@@ -50,6 +51,12 @@ class Use:
 def text(number: int) -> str:
     """What a change is about, the same for every server: with its frame about 300 bytes."""
     return f"change {number} of a row whose title is as long as titles are ".ljust(200, ".") + "~"
+
+
+def allow_many_connections() -> None:
+    """To this process, and to the servers that it starts from here on."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import select
 import socket
 import time
@@ -13,7 +12,6 @@ from typing import Self
 MARK = b"~"
 """Stands once in every frame that is counted, and nowhere else."""
 PATIENCE_S = 60
-SPARE_FILES = 200
 _RECEIVE = 1 << 16
 
 
@@ -24,8 +22,6 @@ class Sink:
     """
 
     def __init__(self, address: tuple[str, int], request: bytes, ready: bytes, count: int) -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(count + SPARE_FILES, 1024)), hard))
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._buffer = bytearray(_RECEIVE)

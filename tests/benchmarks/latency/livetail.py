@@ -1,0 +1,81 @@
+"""`livetail dev` on a Postgres of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from benchmarks.fanout.server import HOST, free_port
+from servers.postgres import temporary_postgres
+from support.tailer_process import ROOT
+
+CONFIG = """\
+id: bench
+modules:
+  crud:
+    db:
+      type: postgres
+      conn: {url}
+      collections:
+        todos: {{isRealtimeEnabled: true, rules: {{read: {{rule: allow}}}}}}
+"""
+
+
+@contextmanager
+def livetail() -> Iterator[Dev]:
+    """Tailer, event log and broadcaster in one process. Postgres does not wait for the disk."""
+    with tempfile.TemporaryDirectory() as name, temporary_postgres(settings={"fsync": "off"}) as postgres:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE todos (id bigserial PRIMARY KEY, list int, sent text)")
+            connection.execute("CREATE INDEX ON todos (list)")
+        file = Path(name) / "bench.yaml"
+        file.write_text(CONFIG.format(url=postgres.url))
+        address = HOST, free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "broadcaster.cli", "dev", "-c", file, "--listen", f"{HOST}:{address[1]}"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            while "Ready" not in (line := process.stdout.readline()):
+                if not line:
+                    raise SystemExit("livetail dev ended")
+            yield Dev([process.pid], address, postgres.url)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@dataclass
+class Dev:
+    """See `System`."""
+
+    pids: Sequence[int]
+    address: tuple[str, int]
+    _url: str
+    who: str = "Livetail (Postgres)"
+    ready: bytes = b"event: ready"
+
+    def subscribe(self, connection: socket.socket, number: int) -> None:
+        """See `System.subscribe`; the rows that are there already are left out."""
+        where = quote(f'{{"list":{number}}}')
+        path = f"/v1/api/bench/realtime/db/todos?where={where}&skipInitial=true"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+
+    def writer(self, rate: int, seconds: float, lists: int) -> Sequence[str | Path]:
+        """See `System.writer`."""
+        program = Path(__file__).with_name("write_postgres.py")
+        return [sys.executable, program, self._url, str(rate), str(seconds), str(lists)]

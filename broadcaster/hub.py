@@ -14,6 +14,7 @@ from broadcaster.errors import RequestError
 from broadcaster.feed import Feed
 from broadcaster.join import Join
 from broadcaster.metrics import Metrics
+from broadcaster.patience import patiently
 from broadcaster.predicate import Node
 from broadcaster.recent import PRUNE_AT
 from broadcaster.replay import Replays
@@ -321,7 +322,7 @@ class Hub:
         if place is None or place[0] != feed.epoch:
             return [(s, "epoch_changed") for s in subscriptions]
         try:
-            state = await feed.log.state()
+            state = await patiently(feed.database, feed.log.state)
         except LogError as error:
             log.error("%s: cannot tell whether a cursor is right, starting over: %s", feed.database, error)
             return [(s, "log_unreadable") for s in subscriptions]

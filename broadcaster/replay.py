@@ -8,6 +8,7 @@ from broadcaster.connection import Connection
 from broadcaster.evaluation import Done, Evaluation
 from broadcaster.feed import Feed
 from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.patience import patiently
 from broadcaster.subscription import Subscription
 from cdc.errors import CursorExpired, EpochChanged
 from cdc.event import Chunk
@@ -78,21 +79,28 @@ class Replays:
         self._pass: asyncio.Task[None] | None = None
 
     async def run(self, connection: Connection, subscriptions: list[Subscription], place: int) -> None:
-        """Send what followed `place`, up to where the feed stands at the call. Raises CursorExpired, EpochChanged,
-        LogError; subscriptions that cannot be served are made stale."""
+        """Send what followed `place`, up to where the feed stands at the call. Raises CursorExpired, EpochChanged, and
+        LogError where the log cannot be read for long; subscriptions that cannot be served are made stale."""
         replay = _Replay(connection, subscriptions, place, self._feed.place)
+        epoch = self._feed.epoch
         try:
             while replay.place < replay.end:
-                replay.turn = asyncio.get_running_loop().create_future()
-                self._waiting.append(replay)
-                if self._pass is None:
-                    self._pass = asyncio.create_task(self._run())
-                await replay.turn
+                await patiently(self._feed.database, lambda: self._take_part(replay, epoch))
                 await connection.outbox.drain()
         finally:
             replay.end = replay.place  # in case it was cancelled
             if replay in self._waiting:
                 self._waiting.remove(replay)
+
+    async def _take_part(self, replay: _Replay, epoch: str) -> None:
+        """In a pass; one that fails leaves the replay where it was, between two transactions."""
+        if self._feed.epoch != epoch:
+            raise EpochChanged
+        replay.turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(replay)
+        if self._pass is None:
+            self._pass = asyncio.create_task(self._run())
+        await replay.turn
 
     async def _run(self) -> None:
         try:

@@ -1,6 +1,8 @@
 import asyncio
 
-from broadcaster import hub
+import pytest
+
+from broadcaster import hub, patience
 from broadcaster.errors import RequestError
 from broadcaster.sse import cursor_prefix, cursor_text
 from broadcaster.view import View
@@ -267,19 +269,45 @@ async def test_a_client_that_goes_during_its_replay_is_forgotten():
         assert second.events == ["diff", "ready"]
 
 
-async def test_a_replay_that_fails_starts_over_with_a_reason():
+def breaking(method, times):
+    """The method of a log, which fails so often first."""
+    left = iter(range(times))
+
+    async def attempt(*args):
+        if next(left, None) is not None:
+            raise LogError("bad sector")
+        return await method(*args)
+
+    return attempt
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr(patience, "_FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "_MOST_SECONDS", 0.001)
+
+
+@pytest.mark.parametrize("method", ["reader", "state"])
+async def test_a_cursor_waits_for_a_log_that_cannot_be_read_for_a_while(hurried, method):
     async with World() as world:
         first = world.connect(q=OPEN)
         await first.until(1, "ready")
         first.close()
         await world.commit(("c", None, row(1)))
-        reader = world.log.reader
+        setattr(world.log, method, breaking(getattr(world.log, method), patience.ATTEMPTS - 1))
+        second = world.connect(first.cursor, q=OPEN)
+        await second.until(1, "ready")
+        assert second.events == ["diff", "ready"]
 
-        async def unreadable(*args):
-            world.log.reader = reader
-            raise LogError("bad sector")
 
-        world.log.reader = unreadable
+@pytest.mark.parametrize("method", ["reader", "state"])
+async def test_a_log_that_cannot_be_read_for_long_starts_over_with_a_reason(hurried, method):
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        first.close()
+        await world.commit(("c", None, row(1)))
+        setattr(world.log, method, breaking(getattr(world.log, method), patience.ATTEMPTS))
         second = world.connect(first.cursor, q=OPEN)
         await second.until(1, "ready")
         assert second.frames[0][1]["reason"] == "log_unreadable"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdc.config import Config
 from cdc.errors import ConfigError
 from cdc.log import EventLog, open_log
 from cdc.status import Fact
+
+if TYPE_CHECKING:
+    from cdc.log.kafka.log import KafkaLog
 
 
 class Logs:
@@ -59,11 +62,23 @@ class Logs:
         if self._folder is not None:
             return ()
         from cdc.log.kafka.inventory import topics_fact
+
+        return (topics_fact(await self._on_kafka(alias).topics()),)
+
+    async def tailer_facts(self, alias: str) -> tuple[Fact, ...]:
+        """Who tails into the log on Kafka; nothing of an embedded log. Raises LogError."""
+        if self._folder is not None:
+            return ()
+        from cdc.log.kafka.inventory import tailers_fact
+
+        return (tailers_fact(await self._on_kafka(alias).tailers()),)
+
+    def _on_kafka(self, alias: str) -> KafkaLog:
         from cdc.log.kafka.log import KafkaLog
 
         log = self(alias)
         assert isinstance(log, KafkaLog)
-        return (topics_fact(await log.topics()),)
+        return log
 
     async def around(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; then close the logs, so that on Kafka a standby takes over at once."""

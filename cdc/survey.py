@@ -35,13 +35,15 @@ async def _database(config: Config, logs: Logs, alias: str, clock: Callable[[], 
 
     log = await _part(ask_log())
     after = None if state is None else state.position
-    topics, source = await asyncio.gather(
-        _part(logs.topic_facts(alias)), _part(status_of(config, alias, after))
+    topics, tailers, source = await asyncio.gather(
+        _part(logs.topic_facts(alias)),
+        _part(logs.tailer_facts(alias)),
+        _part(status_of(config, alias, after)),
     )
     return DatabaseStatus(
         alias,
         config.databases[alias].type,
-        Part(log.facts + topics.facts, log.error or topics.error),
+        Part(log.facts + topics.facts + tailers.facts, log.error or topics.error or tailers.error),
         source,
     )
 

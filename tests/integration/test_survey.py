@@ -83,7 +83,7 @@ async def test_mongo(mongo_db: MongoDatabase, tmp_path: Path) -> None:
     await logs("db").close()
 
 
-async def test_topics(kafka: Kafka, mysql_db: MysqlDatabase) -> None:
+async def test_topics_and_tailers(kafka: Kafka, mysql_db: MysqlDatabase) -> None:
     mysql_db.execute("CREATE TABLE todos (id INT PRIMARY KEY)")
     config = configured(mysql_db.url, kafka.bootstrap())
     logs = Logs(config, None)
@@ -92,6 +92,7 @@ async def test_topics(kafka: Kafka, mysql_db: MysqlDatabase) -> None:
         names = [f"{config.id}.db-position", f"{config.id}.db.todos"]
         assert not ok
         assert log["topics"] == [{"name": name, "partitions": []} for name in names]
+        assert log["tailers"] == []
 
         await tail_one(config, logs, lambda: mysql_db.execute("INSERT INTO todos VALUES (1)"))
         ok, log, _ = await told(config, logs)
@@ -101,6 +102,7 @@ async def test_topics(kafka: Kafka, mysql_db: MysqlDatabase) -> None:
         assert (len(position["partitions"]), len(todos["partitions"])) == (1, 2)
         assert {each["replicas"] for each in todos["partitions"]} == {1}
         assert sum(each["end"] > 0 for each in todos["partitions"]) == 1
+        assert log["tailers"] == ["127.0.0.1"]
     finally:
         await logs("db").close()
 

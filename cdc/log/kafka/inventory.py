@@ -1,15 +1,17 @@
-"""What a source's topics hold, for people to look at."""
+"""What a source's topics hold and who tails it, for people to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from cdc.log.kafka.failure import Code, refused
+from cdc.log.kafka.failure import RETRIED, Code, refused
 from cdc.log.kafka.fetch import ends, starts
-from cdc.log.kafka.link import Link, persist
+from cdc.log.kafka.link import GROUP, Link, Passing, persist
 from cdc.log.kafka.search import PATIENCE
 from cdc.status import Fact
 
@@ -57,6 +59,31 @@ async def inventory(link: Link, topics: Iterable[str]) -> tuple[TopicState, ...]
         )
         for name in wanted
     )
+
+
+async def tailers(link: Link, group: str) -> tuple[str, ...]:
+    """The addresses of the tailers in the group: one writes, the others stand by. Raises LogError."""
+
+    async def ask() -> Any:
+        node = await link.coordinator(group, GROUP)
+        [found] = (await link.call(node, DescribeGroupsRequest([group]))).groups
+        if found[0] in (Code.NO_COORDINATOR, Code.NOT_COORDINATOR):
+            link.forget_coordinator(group, GROUP)
+        if found[0] in RETRIED:
+            raise Passing(f"group {group}", found[0])
+        return found
+
+    code, _, _, _, _, members, *_ = await persist(ask, PATIENCE)
+    if code:
+        raise refused(f"group {group}", code)
+    return tuple(sorted(host.lstrip("/") for _, _, host, *_ in members))
+
+
+def tailers_fact(addresses: Sequence[str]) -> Fact:
+    """The tailers for `cdc.status`. (pure)"""
+    where = ", ".join(addresses)
+    text = {0: "none", 1: where}.get(len(addresses), f"{where}; one of them writes, the others stand by")
+    return Fact("tailers", text, {"tailers": list(addresses)}, bool(addresses))
 
 
 def topics_fact(topics: Iterable[TopicState]) -> Fact:

@@ -14,7 +14,7 @@ from cdc.errors import LogInUse
 from cdc.event import Chunk
 from cdc.log import LogState
 from cdc.log.kafka.frame import Positions
-from cdc.log.kafka.inventory import TopicState, inventory
+from cdc.log.kafka.inventory import TopicState, inventory, tailers
 from cdc.log.kafka.link import Link
 from cdc.log.kafka.names import Names
 from cdc.log.kafka.reader import KafkaReader
@@ -165,6 +165,10 @@ class KafkaLog:
         """How its topics stand, the position topic first. Raises LogError."""
         names = [self._names.position_topic, *map(self._names.topic, self._collections)]
         return await inventory(self._shared_link(), names)
+
+    async def tailers(self) -> tuple[str, ...]:
+        """Where the tailers are that write it or stand by. Raises LogError."""
+        return await tailers(self._shared_link(), self._names.group)
 
     async def _bounds(self) -> Bounds | None:
         """What there is; None before the log was written. What was committed in here may be visible only soon."""

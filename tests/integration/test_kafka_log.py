@@ -225,6 +225,29 @@ async def test_an_event_that_is_too_large_stops_the_log_before_it(open_log: Open
     assert await numbers(await log.reader(0), 1) == [(1, *record(1))]
 
 
+async def test_replays_come_from_memory(open_log: Open, kafka: Kafka) -> None:
+    """What a reader of everything got, a later one need not ask Kafka for: here it could not."""
+    writer = await open_log().writer()
+    log = open_log()
+    follower = await log.reader()
+    first = [record(number, ("users", "todos")[number % 2]) for number in range(100)]
+    await writer.append(batch(1, *first))
+    await numbers(follower, 1)
+    kafka.brokers[0].pause()
+    try:
+        replays = [await log.reader(after, {"users"}) for after in (0, 10, 99 - 1)]
+        found = [[entry for chunk in await replay.read() for entry in chunk.entries] for replay in replays]
+    finally:
+        kafka.brokers[0].resume()
+    users = [(offset, *each) for offset, each in enumerate(first, 1) if each[0] == "users"]
+    assert found == [users, users[5:], users[49:]]
+    await writer.append(batch(2, record(100, "users")))
+    assert await numbers(replays[0], 2) == [(101, *record(100, "users"))]  # and then it goes on in Kafka
+    assert replays[0].epoch == follower.epoch
+    with pytest.raises(CursorExpired):
+        await log.reader(102)
+
+
 async def test_one_leads_and_the_other_stands_by(open_log: Open) -> None:
     leader, standby = open_log(), open_log()
     writer = await leader.writer()

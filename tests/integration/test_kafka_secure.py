@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
-from cdc.config import KafkaConfig
+from cdc.config import Collection, KafkaConfig
 from cdc.config_reader import Secret
 from cdc.errors import ConfigError, LogError
 from cdc.event import Batch, Position
@@ -102,3 +114,67 @@ async def test_no_broker(kafka: Kafka) -> None:
 async def test_files_that_are_not_there(kafka: Kafka) -> None:
     with pytest.raises(ConfigError, match=r"modules\.realtime\.kafka\.caFile: cannot be used: No such file"):
         await KafkaLog(config(kafka, "SASL_SSL", ca_file="/nowhere.pem"), "p", "db").state()
+
+
+def allow(kafka: Kafka, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+    """As an administrator: bob may do this with what has this prefix."""
+    bindings = [
+        AclBinding(
+            kind,
+            name,
+            ResourcePatternType.PREFIXED,
+            "User:bob",
+            "*",
+            operation,
+            AclPermissionType.ALLOW,
+        )
+        for operation in operations
+    ]
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap()})
+    for future in admin.create_acls(bindings).values():
+        future.result()
+
+
+async def test_a_user_without_rights_is_told_which(throwaway_kafka: Callable[..., Kafka]) -> None:
+    """And with the ones that the README names all goes."""
+    kafka = throwaway_kafka(
+        1,
+        {
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        },
+    )
+    bob = config(kafka, "SASL_PLAINTEXT", username="bob", password=Secret(USERS["bob"]))
+    log = KafkaLog(bob, "secure", "db", {"todos": Collection("todos")}, keep_seconds=0.001)
+
+    async def says(pattern: str) -> None:
+        """In the end: rights that were given, and what was made, become known by and by."""
+        while True:
+            with pytest.raises(LogError) as caught:
+                await log.writer()
+            if re.search(pattern, str(caught.value)):
+                return
+            await asyncio.sleep(0.1)
+
+    await says(r"group secure\.db\.tailer: .* ACL Read")
+    allow(kafka, ResourceType.GROUP, "secure.db", AclOperation.READ)
+    await says(r"topic secure\.db-position: .* ACLs Read, Write and Describe")
+    allow(kafka, ResourceType.TOPIC, "secure.db", AclOperation.DESCRIBE)
+    await says(
+        r"kafka-topics\.sh .* --create --topic secure\.db-position --partitions 1 --replication-factor 1 "
+        r"--config cleanup\.policy=delete --config retention\.ms=-1 --config retention\.bytes=-1"
+    )
+    allow(kafka, ResourceType.TOPIC, "secure.db", AclOperation.CREATE)
+    await says(r"transactional id secure\.db: .* ACLs Write and Describe")
+    allow(kafka, ResourceType.TRANSACTIONAL_ID, "secure.db", AclOperation.WRITE, AclOperation.DESCRIBE)
+    allow(kafka, ResourceType.TOPIC, "secure.db", AclOperation.READ, AclOperation.WRITE)
+    allow(kafka, ResourceType.TOPIC, "secure.db-position", AclOperation.DELETE)
+    writer = None
+    while writer is None:
+        with contextlib.suppress(LogError):
+            writer = await log.writer()
+    for order in range(1, 4):
+        await writer.append(Batch([("todos", b"{}", b"{}")], Position("p", order), 1))
+    while (state := await log.state()) is None or state.oldest < 2:
+        await writer.append(Batch([], Position("p", 4), 1))
+    await log.close()

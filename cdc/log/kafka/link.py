@@ -75,6 +75,8 @@ class Link:
         Raises LogError."""
         answer = await self.ask(MetadataRequest(list(topics), allow_auto_topic_creation=False))
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
+        self._leaders = {each: node for each, node in self._leaders.items() if node in self._nodes}
+        self._coordinators = {each: node for each, node in self._coordinators.items() if node in self._nodes}
         found: dict[str, int] = {}
         for code, topic, _, partitions in answer.topics:
             self._forget(topic)
@@ -166,7 +168,7 @@ class Link:
     async def _open(self, node: Node | str) -> AIOKafkaConnection:
         if isinstance(node, int):
             if node not in self._nodes:
-                raise LogError(f"Kafka: broker {node} is not in the cluster now")
+                raise Lost(f"Kafka: broker {node} is not in the cluster now")
             host, port = self._nodes[node]
         else:
             name, _, number = node.rpartition(":")

@@ -211,8 +211,8 @@ def test_kubernetes_names_what_it_defines(manifests):
     service = by_kind["Service", "todo-app-broadcaster"]
     assert service["spec"]["selector"] in [each["spec"]["selector"]["matchLabels"] for each in deployments]
     (rule,) = by_kind["Ingress", "todo-app-broadcaster"]["spec"]["rules"]
-    (path,) = rule["http"]["paths"]
-    assert path["backend"]["service"]["name"] == "todo-app-broadcaster"
+    for path in rule["http"]["paths"]:
+        assert path["backend"]["service"] == {"name": "todo-app-broadcaster", "port": {"name": "http"}}
 
 
 def test_the_configuration_of_kubernetes_is_one(manifests):
@@ -266,3 +266,8 @@ def test_nginx_does_not_hold_events_back():
     text = read("nginx/livetail.conf")
     assert "proxy_buffering off;" in text
     assert f"broadcaster:{images()['broadcaster']['EXPOSE']};" in text
+    (passed,) = re.findall(r"location ~ (\S+) {", text)
+    for path in ("/v1/api/todo-app/realtime/mongo/todos", "/v1/openapi.json", "/livetail.js"):
+        assert re.match(passed, path)
+    for path in ("/metrics", "/healthz", "/readyz", "/", "/console/status"):
+        assert not re.match(passed, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from broadcaster.errors import RequestError
@@ -19,6 +19,7 @@ from broadcaster.recent import Past
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
 from broadcaster.subscription import Result, Subscription
+from broadcaster.totals import Totals
 from broadcaster.window import Head
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
@@ -140,10 +141,10 @@ class Join:
             return None, key
         if query.order is not None:
             return self._head(query.order, query.shown_all(snapshot.rows), snapshot, earlier, overlay), key
-        rows = overlay.over(earlier.over(query.shown_all(snapshot.rows)))
-        if query.shares is not None:
-            query.fill(rows.values())
+        if snapshot.totals is not None:
+            query.fill(_overlaid(query, snapshot.totals, snapshot.rows, (earlier, overlay)))
             return query.docs, query.group_by
+        rows = overlay.over(earlier.over(query.shown_all(snapshot.rows)))
         size = sum(map(len, rows.values()))
         check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)
         return list(rows.values()), key
@@ -247,3 +248,15 @@ class Join:
             await meeting
         finally:
             meeting.cancel()
+
+
+def _overlaid(
+    query: LiveQuery, totals: Totals, rows: Mapping[bytes, bytes], layers: Iterable[Overlay]
+) -> Totals:
+    """What an aggregate comes to where these changes by key are made in the rows (key → share) that were counted."""
+    changed: dict[bytes, bytes | None] = {}
+    for layer in layers:
+        if layer.cleared:
+            totals, rows, changed = query.new_totals(), {}, {}
+        totals.lay(rows, changed, layer.deltas)
+    return totals

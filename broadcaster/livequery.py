@@ -5,7 +5,7 @@ Equal queries are one query: it is evaluated once and encoded once for all its s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -171,13 +171,21 @@ class LiveQuery:
         """The fields that an aggregate's rows are known by."""
         return () if self.shares is None else self.shares.aggregation.group_by
 
-    def fill(self, shares: Iterable[bytes]) -> None:
-        """Know an aggregate: these are the shares of all its rows. Raises RequestError `too_many_groups`."""
+    def new_totals(self) -> Totals:
+        """Those of an aggregate without rows."""
         assert self.shares is not None
-        totals = Totals(self.shares, self.max_groups, shares)
+        return Totals(self.shares, self.max_groups)
+
+    def fill(self, totals: Totals) -> None:
+        """Know an aggregate, all of whose rows are counted in these totals. Raises RequestError `too_many_groups`."""
+        totals.settle()
+        self.check_groups(totals)
+        self.totals = totals
+
+    def check_groups(self, totals: Totals) -> None:
+        """Raises RequestError `too_many_groups`."""
         if totals.is_large:
             raise RequestError("too_many_groups", f"the result has more than {self.max_groups} (groups)")
-        self.totals = totals
 
     def clear(self) -> None:
         """Forget what the open transaction did so far."""
@@ -293,7 +301,8 @@ class LiveQuery:
             return outcome
         tx, time = outcome.tx, outcome.time
         if outcome.truncated:
-            self.totals = Totals(self.shares, self.max_groups)
+            self.totals = self.new_totals()
+            self.totals.settle()
         deltas = self.totals.apply((before, after or b"") for _, _, after, before in outcome.deltas)
         if self.totals.is_large or (self.totals.is_short and outcome.truncated):
             is_large, self.totals = self.totals.is_large, None

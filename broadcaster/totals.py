@@ -19,15 +19,16 @@ _ALL: Final = b"{}"
 class Totals:
     """All groups of one aggregation at one moment, and what its subscribers were told of them.
 
+    First rows are counted one by one, then it is told (`settle`), then it follows transactions (`apply`).
+
     max_groups: so many rows it may have; is_large: it has more, and is of no use any more. is_short: the first of some
     values is not known; it stays as it was told, and must be made anew from the database.
     told: find → doc of every row, both JSON.
     """
 
-    __slots__ = ("_groups", "_keep", "_max_groups", "_shares", "is_large", "is_short", "told")
+    __slots__ = ("_groups", "_max_groups", "_shares", "is_large", "is_short", "told")
 
-    def __init__(self, shares: Shares, max_groups: int, counted: Iterable[bytes] = ()) -> None:
-        """counted: the shares of all rows."""
+    def __init__(self, shares: Shares, max_groups: int) -> None:
         self._shares = shares
         self._max_groups = max_groups
         self._groups: dict[bytes, _Group] = {}
@@ -35,26 +36,9 @@ class Totals:
         self.is_short = self.is_large = False
         if not shares.aggregation.group_by:
             self._groups[_ALL] = _Group(shares)  # it is there without rows too
-        for share in counted:
-            self._count(share)
-            if self.is_large:
-                return
-        self._tell(self._groups)
 
-    def apply(self, changes: Iterable[tuple[bytes, bytes]]) -> list[Delta]:
-        """Make one transaction's changes, each from a row's share to its share (empty: it does not count); returns what
-        the subscribers must be told."""
-        touched: dict[bytes, None] = {}
-        for before, after in changes:
-            if before:
-                touched[self._uncount(before)] = None
-            if after:
-                touched[self._count(after)] = None
-            if self.is_large:
-                return []
-        return self._tell(touched)
-
-    def _count(self, share: bytes) -> bytes:
+    def count(self, share: bytes) -> bytes:
+        """Put a row in; returns its group."""
         one = self._shares.read(share)
         group = self._groups.get(one.group)
         if group is None:
@@ -63,10 +47,41 @@ class Totals:
         group.add(one.values)
         return one.group
 
-    def _uncount(self, share: bytes) -> bytes:
+    def uncount(self, share: bytes) -> bytes:
+        """Take a row out that is in; returns its group."""
         one = self._shares.read(share)
         self._groups[one.group].remove(one.values)
         return one.group
+
+    def lay(
+        self, rows: Mapping[bytes, bytes], changed: dict[bytes, bytes | None], deltas: Iterable[Delta]
+    ) -> None:
+        """Lay changes by key over the rows that were counted. rows, changed: key → share, the first as they were
+        counted, the second those that were changed since, None where one is gone."""
+        for _, key, doc, _ in deltas:
+            before = changed[key] if key in changed else rows.get(key)
+            if before is not None:
+                self.uncount(before)
+            changed[key] = doc
+            if doc is not None:
+                self.count(doc)
+
+    def settle(self) -> None:
+        """Tell what there is now."""
+        self._tell(self._groups)
+
+    def apply(self, changes: Iterable[tuple[bytes, bytes]]) -> list[Delta]:
+        """Make one transaction's changes, each from a row's share to its share (empty: it does not count); returns what
+        the subscribers must be told."""
+        touched: dict[bytes, None] = {}
+        for before, after in changes:
+            if before:
+                touched[self.uncount(before)] = None
+            if after:
+                touched[self.count(after)] = None
+            if self.is_large:
+                return []
+        return self._tell(touched)
 
     def _tell(self, touched: Iterable[bytes]) -> list[Delta]:
         """What differs from what was told, of these groups: deletes first, then updates, then inserts."""

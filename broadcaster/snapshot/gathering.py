@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from broadcaster.evaluate import decode_row
 from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.bounds import check_size
+from broadcaster.snapshot.reader import Snapshot
 from broadcaster.window import margin
 
 _ROW_BYTES: Final = 150
-"""What a row takes beside its key and its share, until they are added up."""
+"""What a row of an aggregate takes beside its key and its share, until the read has met the stream."""
 
 
 class Gathering:
@@ -21,7 +22,7 @@ class Gathering:
     pushed: so many leading fields of the order (then of the primary key) are the order in which the rows come. rounded:
         it is the first field, as `Order.rounded` has it; the rows come in several reads, some of them twice.
     rows: key → doc, of an aggregate key → share; ranks: key → rank, of an ordered result; both in the order of the
-        result.
+        result; totals: of an aggregate, what the rows come to.
     """
 
     def __init__(
@@ -37,18 +38,19 @@ class Gathering:
         self._wanted = wanted(query)
         self._is_cut = False
         self._size = 0
+        self.totals = None if query.shares is None else query.new_totals()
+        counts_rows_only = query.shares is not None and not query.shares.measured
+        self._known: dict[bytes, bytes] | None = {} if counts_rows_only else None  # few shares, of many rows
 
     def take(self, key: bytes, doc: bytes, kinds: Mapping[str, str] | None) -> bool:
         """Keep the row if it is of the result; False once no later row can be, of those that are read in order. Raises
-        RequestError `result_too_large`."""
+        RequestError: result_too_large, too_many_groups."""
         query = self._query
         row = decode_row(doc)
         if not query.test(row, kinds):
             return True
         if query.shares is not None:
-            share = query.shares.of(row, kinds)
-            self._docs[key] = share
-            self._size += len(key) + len(share) + _ROW_BYTES
+            self._count(key, query.shares.of(row, kinds))
         elif query.order is None:
             self._docs[key] = doc
             self._size += len(doc)
@@ -65,6 +67,16 @@ class Gathering:
         check_size(rows, self._size, self._max_rows, self._max_bytes)
         return True
 
+    def _count(self, key: bytes, share: bytes) -> None:
+        assert self.totals is not None
+        before = self._docs.pop(key, None)
+        if before is not None:
+            self.totals.uncount(before)
+        self._docs[key] = self._known.setdefault(share, share) if self._known is not None else share
+        self.totals.count(share)
+        self._query.check_groups(self.totals)
+        self._size += len(key) + _ROW_BYTES + (len(share) if self._known is None else 0)
+
     def _keep(self, key: bytes, doc: bytes, rank: bytes, leading: bytes) -> None:
         order = self._order
         if len(order) == self._wanted:
@@ -75,6 +87,11 @@ class Gathering:
         insort(order, (rank, key, leading))
         self._docs[key] = doc
         self._size += len(doc)
+
+    def snapshot(self, epoch: str, order: int, shows: Callable[[str], bool], key: Sequence[str]) -> Snapshot:
+        """What was kept, as the snapshot of which the rest is told."""
+        rows, ranks = self.rows, self.ranks
+        return Snapshot(rows, epoch, order, shows, key, ranks, self.bound, self.totals)
 
     @property
     def rows(self) -> Mapping[bytes, bytes]:

@@ -63,7 +63,7 @@ class MongoReader:
         except PyMongoError as error:
             raise self._unavailable(error) from error
         order = order_of(time)
-        return Snapshot(gathered.rows, epoch, order + 1, _shows(order), _KEY, gathered.ranks, gathered.bound)
+        return gathered.snapshot(epoch, order + 1, _shows(order), _KEY)
 
     async def _gather(
         self, client: Client, query: LiveQuery, read: Read, limit: int, time: Any, gathered: Gathering

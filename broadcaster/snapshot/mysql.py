@@ -120,7 +120,7 @@ class MysqlReader:
                     raise
                 connection.rollback()  # it was altered between the view and the lock
             else:
-                return Snapshot(found.rows, identity.epoch, place, shows, table.key, found.ranks, found.bound)
+                return found.snapshot(identity.epoch, place, shows, table.key)
         raise AssertionError("the last try returns or raises")
 
     def _begin(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:

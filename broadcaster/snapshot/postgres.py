@@ -73,7 +73,7 @@ class PostgresReader:
                     raise self._no_table(schema, name)
                 found = await self._gather(conn, table, query, max_rows, max_bytes)
                 order = await end_of_log(conn)
-            return Snapshot(found.rows, epoch, order, shows, table.key, found.ranks, found.bound)
+            return found.snapshot(epoch, order, shows, table.key)
 
     async def _gather(
         self,

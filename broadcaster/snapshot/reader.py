@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from broadcaster.livequery import LiveQuery
+from broadcaster.totals import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Snapshot:
     key: the names of the primary key's fields.
     ranks, bound: where the query has an order, key → rank of the rows, which are then the first ones only, up to the
         rank `bound`; None: there are no others.
+    totals: of an aggregate, what the rows come to.
     """
 
     rows: Mapping[bytes, bytes]
@@ -29,13 +31,15 @@ class Snapshot:
     key: Sequence[str]
     ranks: Mapping[bytes, bytes] = field(default_factory=dict)
     bound: bytes | None = None
+    totals: Totals | None = None
 
 
 class SnapshotReader(Protocol):
     """Reads initial results from one database."""
 
     async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
-        """The query's result now; with a limit, its first rows and some more. Raises RequestError `result_too_large`
+        """The query's result now; with a limit, its first rows and some more. Raises RequestError: `too_many_groups`,
+        `result_too_large`
         beyond `max_rows` (where rows are shown and there is no limit) or `max_bytes` of docs,
         `database_unavailable` while the database cannot answer or has no such table (worth another try)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import given, settings
@@ -42,6 +43,14 @@ def compiled(aggregate: dict[str, Any], group_by: list[str]) -> Shares:
     return Shares(Aggregation(tuple(asked), tuple(group_by)))
 
 
+def made(shares: Shares, counted: Iterable[bytes]) -> Totals:
+    totals = Totals(shares, 1000)
+    for share in counted:
+        totals.count(share)
+    totals.settle()
+    return totals
+
+
 def shown(docs: list[bytes], group_by: list[str]) -> dict[str, Any]:
     rows = [json.loads(doc) for doc in docs]
     return {as_json({path: row[path] for path in group_by}): row for row in rows}
@@ -63,7 +72,7 @@ def test_totals_follow_every_change(aggregate, group_by, start, transactions):
     def share(row: dict[str, Any] | None) -> bytes:
         return b"" if row is None else shares.of(row, TYPES)
 
-    totals = Totals(shares, 1000, map(share, rows.values()))
+    totals = made(shares, map(share, rows.values()))
     for transaction in [[], *transactions]:
         changes = []
         for key, row in transaction:
@@ -80,7 +89,7 @@ def test_totals_follow_every_change(aggregate, group_by, start, transactions):
                 assert client.get(find) != doc
                 client[find] = doc
         if totals.is_short:
-            totals = Totals(shares, 1000, map(share, rows.values()))
+            totals = made(shares, map(share, rows.values()))
         else:
             assert client == totals.told
         expected = aggregated(list(rows.values()), aggregate, group_by, TYPES)

@@ -107,9 +107,7 @@ class FakeReader:
         hidden = frozenset(self.hidden)
         if self.before_answer is not None:
             await self.before_answer()
-        return Snapshot(
-            found.rows, EPOCH, self.order, lambda tx: tx not in hidden, ("id",), found.ranks, found.bound
-        )
+        return found.snapshot(EPOCH, self.order, lambda tx: tx not in hidden, ("id",))
 
     async def position(self) -> tuple[str, int]:
         self.positions += 1

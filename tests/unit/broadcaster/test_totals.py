@@ -10,6 +10,14 @@ SHARES = Shares(
 BY_S = Shares(Aggregation((COUNT, Aggregate("most", Function.MAX, "p")), ("s",)))
 
 
+def made(shares, max_groups, counted=()):
+    totals = Totals(shares, max_groups)
+    for share in counted:
+        totals.count(share)
+    totals.settle()
+    return totals
+
+
 def of(shares, *rows):
     return [shares.of(row, None) for row in rows]
 
@@ -19,7 +27,7 @@ def told(totals):
 
 
 def test_without_groups_there_is_always_one_row():
-    totals = Totals(SHARES, 10)
+    totals = made(SHARES, 10)
     assert told(totals) == [{"n": 0, "total": None, "least": None}]
     one, other = of(SHARES, {"p": 3}, {"p": None})
     assert totals.apply([(b"", one), (b"", other)]) == [
@@ -31,7 +39,7 @@ def test_without_groups_there_is_always_one_row():
 
 def test_groups_come_change_and_go_in_one_transaction():
     a1, b2, b3 = of(BY_S, {"s": "a", "p": 1}, {"s": "b", "p": 2}, {"s": "b", "p": 3})
-    totals = Totals(BY_S, 10, [a1])
+    totals = made(BY_S, 10, [a1])
     assert told(totals) == [{"s": "a", "n": 1, "most": 1}]
     assert totals.apply([(a1, b2), (b"", b3)]) == [
         (b"delete", b'{"s":"a"}', None, b""),
@@ -44,8 +52,8 @@ def test_groups_come_change_and_go_in_one_transaction():
 
 def test_too_many_groups():
     shares = of(BY_S, *[{"s": str(number)} for number in range(4)])
-    assert Totals(BY_S, 3, shares).is_large
-    totals = Totals(BY_S, 3, shares[:3])
+    assert made(BY_S, 3, shares).is_large
+    totals = made(BY_S, 3, shares[:3])
     assert not totals.is_large
     totals.apply([(b"", shares[3])])
     assert totals.is_large
@@ -53,7 +61,7 @@ def test_too_many_groups():
 
 def test_totals_that_are_short_stay_as_they_were_told():
     rows = of(SHARES, *[{"p": number} for number in range(300)])
-    totals = Totals(SHARES, 10, rows)
+    totals = made(SHARES, 10, rows)
     before = dict(totals.told)
     assert totals.apply([(row, b"") for row in rows[:299]]) == []
     assert totals.is_short

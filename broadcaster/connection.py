@@ -8,9 +8,9 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from broadcaster.errors import RequestError
-from broadcaster.livequery import Outcome
 from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
+from broadcaster.outcome import Outcome
 from broadcaster.sse import cursor_prefix, cursor_text, frame, initial_frames
 from broadcaster.subscription import Phase, Subscription
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broadcaster.change import Delta
-from broadcaster.livequery import Outcome
+from broadcaster.outcome import Outcome
 
 
 class Deferred:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from broadcaster.change import Change, Part, transactions
 from broadcaster.index import Index
-from broadcaster.livequery import Fate, LiveQuery, Outcome
+from broadcaster.livequery import Fate, LiveQuery
+from broadcaster.outcome import Outcome
 from cdc.event import Chunk
 
 

@@ -11,9 +11,10 @@ from broadcaster.aggregate import Aggregation, Shares
 from broadcaster.connection import Connection, Shared
 from broadcaster.evaluate import compile_predicate
 from broadcaster.evaluation import Done, Evaluation
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.livequery import LiveQuery
 from broadcaster.metrics import Metrics
 from broadcaster.order import Order
+from broadcaster.outcome import Outcome
 from broadcaster.predicate import Node, canonical
 from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription

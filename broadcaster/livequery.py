@@ -6,7 +6,6 @@ Equal queries are one query: it is evaluated once and encoded once for all its s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from broadcaster.aggregate import Shares
@@ -15,6 +14,7 @@ from broadcaster.errors import RequestError
 from broadcaster.evaluate import Predicate
 from broadcaster.index_terms import branches
 from broadcaster.order import Order
+from broadcaster.outcome import Outcome, steps_suffix_of, suffix_of
 from broadcaster.predicate import Node, fields
 from broadcaster.totals import Totals, difference
 from broadcaster.view import Projection, View
@@ -23,48 +23,6 @@ from broadcaster.window import Step
 if TYPE_CHECKING:
     from broadcaster.overlay import Overlay
     from broadcaster.subscription import Subscription
-
-_PREFIXES = {kind: b'{"type":"%b","find":' % kind for kind in (b"insert", b"update", b"delete")}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one transaction did to a live query's result.
-
-    deltas: in the transaction's order; after the last truncate, where there was one.
-    suffix: the frame's data from `"time"` on, shared by all subscribers; what stands before it is the id. Empty in a
-        live query that has an order: each subscriber is shown something else of it. Empty in an aggregate: see `fold`.
-    tx, time: the transaction's id, and when it was committed, in Unix ms.
-    truncated: the collection was emptied first.
-    uncertain: a row's old image was missing, so `deltas` say what each key is now, but not what it was.
-    overflow: the changes are more than a frame may hold; `deltas` are not all.
-    is_short, is_large: an aggregate must be read again, since too little of it is known; has too many groups.
-    """
-
-    deltas: Sequence[Delta]
-    suffix: bytes
-    tx: str
-    time: int
-    truncated: bool = False
-    uncertain: bool = False
-    overflow: bool = False
-    is_short: bool = False
-    is_large: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether `deltas` are all that there is to tell."""
-        return not (self.truncated or self.is_short or self.reset_reason)
-
-    @property
-    def reset_reason(self) -> str | None:
-        """Why a subscriber cannot be served by a diff; None if it can."""
-        if self.overflow:
-            return "transaction_too_large"
-        if self.uncertain:
-            return "before_image_missing"
-        return "too_many_groups" if self.is_large else None
-
 
 Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool, "View | None", bool]
 """Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys; whether it is
@@ -279,7 +237,7 @@ class LiveQuery:
         if outcome is None:
             suffix = b""
             if self.is_replayable:
-                suffix = _suffix(part.time, part.tx, deltas if view is None else self._masked(deltas))
+                suffix = suffix_of(part.tx, part.time, deltas if view is None else self._masked(deltas))
             outcome = outcomes[fate] = Outcome(
                 deltas, suffix, part.tx, part.time, self._truncated, self._uncertain, self._overflow
             )
@@ -313,48 +271,26 @@ class LiveQuery:
             deltas = difference({}, self.totals.told)
         elif not deltas:
             return None
-        return Outcome(deltas, _suffix(time, tx, deltas), tx, time, outcome.truncated)
+        return Outcome(deltas, suffix_of(tx, time, deltas), tx, time, outcome.truncated)
 
     def deltas_suffix(self, deltas: Sequence[Delta], tx: str, time: int) -> bytes:
         """A frame's data from `"time"` on, where a result without order changes so."""
         hides = self.projection is not None and self.projection.view.hidden
-        return _suffix(time, tx, self._masked(deltas) if hides else deltas)
+        return suffix_of(tx, time, self._masked(deltas) if hides else deltas)
 
     def difference_suffix(self, before: Mapping[bytes, bytes]) -> bytes | None:
         """A frame's data from `"time"` on, where an aggregate's rows were these (find → doc) before; None where they
         still are. Under the name of the newest transaction."""
         deltas = difference(before, self.told)
-        tx, time = self.newest
-        return _suffix(time, tx, deltas) if deltas else None
+        return suffix_of(*self.newest, deltas) if deltas else None
 
     def steps_suffix(self, steps: Sequence[Step]) -> bytes:
         """A frame's data from `"time"` on, where a result that has an order changes so. Under the name of the newest
         transaction."""
         mask = None if self.projection is None else self.projection.key
-        changes = b",".join(
-            [_encode_step(step, step.key if mask is None else mask(step.key)) for step in steps]
-        )
-        tx, time = self.newest
-        return b'"time":%d,"tx":"%b","changes":[%b]}' % (time, tx.encode(), changes)
+        finds = [step.key if mask is None else mask(step.key) for step in steps]
+        return steps_suffix_of(*self.newest, zip(steps, finds, strict=True))
 
     def _masked(self, deltas: Sequence[Delta]) -> list[Delta]:
         assert self.projection is not None
         return [(kind, self.projection.key(key), doc, rank) for kind, key, doc, rank in deltas]
-
-
-def _suffix(time: int, tx: str, deltas: Sequence[Delta]) -> bytes:
-    changes = b",".join([_encode(kind, key, doc) for kind, key, doc, _ in deltas])
-    return b'"time":%d,"tx":"%b","changes":[%b]}' % (time, tx.encode(), changes)
-
-
-def _encode(kind: bytes, key: bytes, doc: bytes | None) -> bytes:
-    if doc is None:
-        return b"%b%b}" % (_PREFIXES[kind], key)
-    return b'%b%b,"doc":%b}' % (_PREFIXES[kind], key, doc)
-
-
-def _encode_step(step: Step, find: bytes) -> bytes:
-    old = b"" if step.old_index is None else b',"oldIndex":%d' % step.old_index
-    new = b"" if step.new_index is None else b',"newIndex":%d' % step.new_index
-    doc = b"" if step.doc is None else b',"doc":' + step.doc
-    return b"%b%b%b%b%b}" % (_PREFIXES[step.type], find, old, new, doc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from broadcaster.change import Delta
-from broadcaster.livequery import Outcome
+from broadcaster.outcome import Outcome
 
 
 class Overlay:

@@ -7,7 +7,8 @@ import asyncio
 from broadcaster.connection import Connection
 from broadcaster.evaluation import Done, Evaluation
 from broadcaster.feed import Feed
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.livequery import LiveQuery
+from broadcaster.outcome import Outcome
 from broadcaster.patience import patiently
 from broadcaster.subscription import Subscription
 from cdc.errors import CursorExpired, EpochChanged

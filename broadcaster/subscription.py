@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from broadcaster.deferred import Deferred
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.livequery import LiveQuery
+from broadcaster.outcome import Outcome
 from broadcaster.sse import digest
 from broadcaster.window import Head, Step, Window
 from cdc.config import Limits

@@ -26,7 +26,7 @@ RESETTING = [
     "broadcaster/feed.py",
     "broadcaster/hub.py",
     "broadcaster/replay.py",
-    "broadcaster/livequery.py",
+    "broadcaster/outcome.py",
     "broadcaster/subscription.py",
 ]
 RESETTING += ["cdc/postgres/memory.py", "cdc/postgres/watch.py", "cdc/mongo/decode.py"]

@@ -1,7 +1,7 @@
 import pytest
 
 from broadcaster.deferred import Deferred
-from broadcaster.livequery import Outcome
+from broadcaster.outcome import Outcome
 
 INSERT, UPDATE, DELETE = b"insert", b"update", b"delete"
 

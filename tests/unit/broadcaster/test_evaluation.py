@@ -4,7 +4,8 @@ from typing import Any
 
 from broadcaster.evaluate import compile_predicate
 from broadcaster.evaluation import Evaluation
-from broadcaster.livequery import LiveQuery, Outcome
+from broadcaster.livequery import LiveQuery
+from broadcaster.outcome import Outcome
 from broadcaster.query import parse_where
 from cdc.event import Chunk, Position
 from support.hub_world import EPOCH, event

@@ -61,8 +61,7 @@ async def values(kafka, name):
         await consumer.stop()
 
 
-async def test_what_is_acknowledged_survives_sigkill(throwaway_kafka):
-    kafka = throwaway_kafka()
+async def test_what_is_acknowledged_survives_sigkill(kafka):
     async with topic(kafka) as name:
         async with producer(kafka) as client:
             await client.send_and_wait(name, b"kept")

@@ -132,6 +132,63 @@ def broadcaster(
 
 
 @main.command()
+@click.argument("conn", metavar="URL")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this file, which must not be there. [default: print it]",
+)
+@click.option("--id", "project", metavar="NAME", help="The project's name. [default: the database's]")
+@click.option("--live", multiple=True, metavar="COLLECTION", help="Make it live, for everybody (repeatable).")
+def init(conn: str, output: Path | None, project: str | None, live: tuple[str, ...]) -> None:
+    """Look at a database, and write a configuration for it with comments.
+
+    URL is as in the configuration: postgresql://user@host/database, mongodb://…, mysql://…; `${NAME}` in it is taken
+    from the environment (mind the shell: quote it). No secret goes into the file.
+
+    \b
+      livetail init 'postgresql://app:${PGPASSWORD}@localhost/app' --live todos -o app.yaml
+    """
+    import os
+
+    from cdc.draft import draft
+    from cdc.errors import ConfigError, LivetailError
+    from cdc.process import fail
+
+    where = str(output or "configuration")
+    try:
+        made = asyncio.run(draft(conn, project, live, os.environ, where))
+        if output is None:
+            click.echo(made.text, nl=False)
+        else:
+            with output.open("x", encoding="utf-8") as file:
+                file.write(made.text)
+    except FileExistsError:
+        fail("init", ConfigError(f"{output} is there already; choose another name"))
+    except OSError as error:
+        fail("init", ConfigError(f"{output} cannot be written: {error.strerror}"))
+    except LivetailError as error:
+        fail("init", error)
+    able = [entry for entry in made.entries if not entry.problems]
+    count = sum(entry.live for entry in able)
+    click.echo(f"{len(made.entries)} collections, {len(able)} can be live, {count} are.", err=True)
+    for entry in made.entries:
+        if entry.problems:
+            click.echo(f"  {entry.name} cannot be: {entry.problems[0]}", err=True)
+        for need in entry.needs if entry.live else ():
+            click.echo(f"  {entry.name} needs {need}", err=True)
+    for requirement in made.unmet:
+        click.echo(f"  {_mark(False)} {requirement.name}: {requirement.detail}", err=True)
+        if requirement.fix:
+            click.echo(f"         {requirement.fix}", err=True)
+    if made.variables:
+        click.echo(f"In the environment there must be: {', '.join(made.variables)}", err=True)
+    if output is not None:
+        click.echo(f"Next: `livetail check -c {output}`, then `livetail dev -c {output}`.", err=True)
+
+
+@main.command()
 @options.config_file
 def check(file: Path) -> None:
     """Tell for every requirement of every database whether it is met, or the statement that mends it."""

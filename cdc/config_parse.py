@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cdc.auth_parse import AUTH_KEYS, parse_auth
 from cdc.config import Collection, Config, Database, Limits, Realtime, Retention
-from cdc.config_reader import Reader, Secret
+from cdc.config_reader import PLAIN_KEY, Reader, Secret
 from cdc.errors import ConfigError
 from cdc.kafka_parse import KAFKA_KEYS, parse_kafka
 from cdc.rule import AllOf, Allow, AnyOf, Authenticated, Deny, Query, Rule, Webhook, rules_in
@@ -75,6 +75,21 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 def parse(text: str, environ: Mapping[str, str], where: str = "configuration") -> Config:
     """Parse the file's text. where: its name, for messages. Raises ConfigError."""
     return _Parser(Reader.of(text, where, environ)).config()
+
+
+def type_of(conn: str) -> str | None:
+    """The type of database that a connection string is of; None if none can be told."""
+    scheme, separator, _ = conn.partition("://")
+    if separator:
+        return _OF_SCHEME.get(scheme.lower())
+    return "postgres" if "=" in conn else None
+
+
+def can_be_named(collection: str) -> bool:
+    """Whether a collection of this name can stand in a configuration."""
+    parts = collection.split(".")
+    is_key = PLAIN_KEY.fullmatch(collection) is not None and collection not in ("<<", DEFAULT_COLLECTION)
+    return is_key and all(parts) and len(parts) <= 2
 
 
 class _Parser:
@@ -197,8 +212,7 @@ class _Parser:
         )
 
     def _collection(self, name: str, node: Reader) -> Collection:
-        parts = name.split(".")
-        if not all(parts) or len(parts) > 2:
+        if name != DEFAULT_COLLECTION and not can_be_named(name):
             node.fail("a collection is `name`, or `schema.name`, on MySQL `database.name`")
         given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
         read: Rule | None = None

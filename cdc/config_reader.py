@@ -19,7 +19,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 _BYTES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _MOST_BYTES: Final = (1 << 63) - 1
 _NAMED: Final = re.compile(r"'[\w!-]{2,}'")  # PyYAML quotes the file's own words, which may be a password's
-_PLAIN_KEY: Final = re.compile(r"<<|[\w$.-][\w $.-]{0,99}")
+PLAIN_KEY: Final = re.compile(r"<<|[\w$.-][\w $.-]{0,99}")
 _URL: Final = re.compile(
     r"https://[^\s/@]+(?:/\S*)?|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?(?:/\S*)?"
 )
@@ -101,7 +101,7 @@ class Reader:
         allowed = None if known is None else list(known)
         entries: dict[str, Reader] = {}
         for key_node, value in self._node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or not _PLAIN_KEY.fullmatch(key_node.value):
+            if not isinstance(key_node, yaml.ScalarNode) or not PLAIN_KEY.fullmatch(key_node.value):
                 # Not shown: it may be a connection string in the wrong place.
                 Reader(key_node, self.path, self._where, self._environ).fail("a key here is not a plain name")
             key: str = key_node.value

@@ -119,6 +119,49 @@ async def requirements_of(config: Config, alias: str) -> list[Requirement]:
             return await check(Target.of(config, alias))
 
 
+def whereabouts_of(config: Config, alias: str) -> tuple[str, str]:
+    """(where this database is and as whom we are there, without any secret; its name, empty if `conn` gives none).
+    Raises ConfigError."""
+    conn = config.databases[alias].conn.reveal()
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.connect import describe as describe_mongo
+            from cdc.mongo.target import database_name
+
+            return describe_mongo(conn), database_name(conn)
+        case "mysql":
+            from cdc.mysql.target import Target
+
+            target = Target.of(config, alias)
+            return target.where, target.database
+        case _:
+            from cdc.postgres.connect import describe
+            from cdc.postgres.connect import parse as parameters
+
+            return describe(conn), str(parameters(conn).get("dbname") or "")
+
+
+async def inventory_of(config: Config, alias: str) -> dict[str, str]:
+    """The collections that this database has: by name, how `requirements_of` calls each. Raises ConfigError,
+    SourceUnavailable."""
+    match config.databases[alias].type:
+        case "mongo":
+            from cdc.mongo.inventory import inventory as mongo_inventory
+            from cdc.mongo.target import Target as MongoTarget
+
+            return await mongo_inventory(MongoTarget.of(config, alias))
+        case "mysql":
+            from cdc.mysql.inventory import inventory as mysql_inventory
+            from cdc.mysql.target import Target as MysqlTarget
+
+            return await mysql_inventory(MysqlTarget.of(config, alias))
+        case _:
+            from cdc.postgres.inventory import inventory
+            from cdc.postgres.target import Target
+
+            return await inventory(Target.of(config, alias))
+
+
 async def status_of(config: Config, alias: str, after: Position | None) -> list[Fact]:
     """How this database stands to its tailer, whose log ends at `after`. Raises ConfigError, SourceUnavailable."""
     match config.databases[alias].type:

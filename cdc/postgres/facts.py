@@ -184,6 +184,11 @@ async def tables(conn: Connection, wanted: Sequence[Name]) -> list[TableFacts]:
     return [found[name] for name in wanted]
 
 
+async def all_tables(conn: Connection) -> list[Name]:
+    """The tables that there are, but for the system's and partitions."""
+    return [(schema, name) for schema, name in await (await conn.execute(_TABLE_NAMES)).fetchall()]
+
+
 async def publication(conn: Connection, name: str) -> Publication | None:
     """The publication of this name, or None."""
     row = await (await conn.execute(_PUBLICATION, (name,))).fetchone()

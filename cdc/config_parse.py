@@ -1,6 +1,6 @@
 """The configuration file's keys, and their meaning as `cdc.config`. (pure but for reading the file)
 
-What may stand where, and what it means, is in the README's table; a test holds the two together.
+What may stand where, and what it means, is in the table of docs/configuration.md; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from broadcaster.client_stream import LiveQuery
 from support.reference_aggregate import aggregated, as_json
 
 LEAST_KNOWN: Final = 14
-"""So many values of a group at least are known, or all: 16 (README.md), but for what a read may show before the log's
+"""So many values of a group at least are known, or all: 16 (queries.md), but for what a read may show before the log's
 order has it."""
 
 Groups: TypeAlias = dict[Key, Any]

@@ -136,7 +136,7 @@ def allow(kafka: Kafka, kind: ResourceType, name: str, *operations: AclOperation
 
 
 async def test_a_user_without_rights_is_told_which(throwaway_kafka: Callable[..., Kafka]) -> None:
-    """And with the ones that the README names all goes."""
+    """And with the ones that kafka.md names all goes."""
     kafka = throwaway_kafka(
         1,
         {

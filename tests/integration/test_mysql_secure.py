@@ -1,5 +1,5 @@
-"""From a row to a live query's client over every kind of connection, as a user that has nothing but the grants that the
-README names."""
+"""From a row to a live query's client over every kind of connection, as a user that has nothing but the grants that
+mysql.md names."""
 
 from __future__ import annotations
 

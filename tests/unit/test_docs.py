@@ -1,4 +1,4 @@
-"""Whatever a user can write, meet or read a number of stands in a README."""
+"""Whatever a user can write, meet or read a number of stands in a README or a page of docs/; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ from cdc.config import Limits
 from cdc.config_parse import KEYS, camel
 
 ROOT = Path(__file__).parents[2]
-READMES = [ROOT / "README.md", ROOT / "cdc" / "README.md", ROOT / "broadcaster" / "README.md"]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for pattern in (
+        "README.md",
+        "*/README.md",
+        "*/docs/*.md",
+        "docker/*/README.md",
+        "broadcaster/static/README.md",
+    )
+    for path in ROOT.glob(pattern)
+)
 RESETTING = [
     "broadcaster/feed.py",
     "broadcaster/hub.py",
@@ -57,7 +67,7 @@ def missing(wanted: Iterable[str], markdown: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def docs():
-    return "\n".join(path.read_text() for path in READMES if path.exists())
+    return "\n".join((ROOT / page).read_text() for page in PAGES)
 
 
 def test_the_helpers():
@@ -141,3 +151,24 @@ def test_reset_reasons(docs):
     reasons = set().union(*(reset_reasons((ROOT / path).read_text()) for path in RESETTING))
     assert {"truncated", "cursor_expired", "columns_changed"} <= reasons
     assert missing(reasons, docs) == []
+
+
+def anchors(markdown: str) -> set[str]:
+    """Those that GitHub gives the headings."""
+    plain = re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links(page):
+    """To files of this repository, and to headings in them."""
+    text = (ROOT / page).read_text()
+    plain = re.sub(r"```.*?```|`[^`\n]+`", "", text, flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", plain):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.is_relative_to(ROOT) and target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link

@@ -564,14 +564,10 @@ async def test_a_client_that_goes_while_it_is_judged_is_no_fault(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_the_rules_of_the_readme() -> None:
+async def test_the_rules_of_the_documentation() -> None:
     """Its example; and the `query` of its table, which lets nobody ask for another team than theirs."""
-    readme = (
-        (Path(__file__).parents[3] / "README.md")
-        .read_text(encoding="utf-8")
-        .partition("## Rules and tokens")[2]
-    )
-    block = readme.partition("```yaml")[2].partition("```")[0]
+    page = (Path(__file__).parents[3] / "broadcaster" / "docs" / "rules.md").read_text(encoding="utf-8")
+    block = page.partition("```yaml")[2].partition("```")[0]
     async with site(yaml.safe_load(block)["rules"]["read"]) as here:
         rows = [{"id": 1, "owner": "u1"}, {"id": 2, "owner": "u2"}]
         await here.world.commit(*[("c", None, row) for row in rows])
@@ -580,7 +576,7 @@ async def test_the_rules_of_the_readme() -> None:
             async with here.get(Authorization=bearer) as response:
                 got = await events(response)
             assert [data["docs"] for kind, data in got if kind == "initial"] == [seen]
-    example = re.search(r"`(\{rule: query.*?\}\})`", readme)
+    example = re.search(r"`(\{rule: query.*?\}\})`", page)
     assert example is not None
     rule = yaml.safe_load(example[1]) | {"db": "pg", "col": "todos"}
     async with site(rule) as here:

@@ -5,8 +5,9 @@ DB ?= postgres
 TEST_ARGS ?=
 WORKERS ?= 3
 BENCH ?=
+LIVETAIL_SOAK ?= 30
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test soak lint bench clean
 
 demo: $(VENV)/.demo-$(DB)
 	$(BIN)/livetail demo --db $(DB)
@@ -15,6 +16,11 @@ test: $(VENV)/.dev
 	tests/system-packages.sh
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
+
+soak: $(VENV)/.dev
+	tests/system-packages.sh
+	$(BIN)/python -m tests.servers
+	LIVETAIL_SOAK=$(LIVETAIL_SOAK) $(BIN)/python -m pytest -m soak -s $(TEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

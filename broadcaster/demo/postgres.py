@@ -58,7 +58,7 @@ class EmbeddedPostgres:
         self.data_dir = data_dir.absolute()
         self.log_file = self.data_dir / "postgres.log"
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
-        self._cluster = self.data_dir / "pgdata"
+        self.cluster = self.data_dir / "pgdata"
         self.installation = installation or preferred_installation()
         self._port = port
         self._password = ""
@@ -195,8 +195,8 @@ class EmbeddedPostgres:
 
     def _make_cluster(self) -> None:
         password_file = self.data_dir / "password"
-        if (self._cluster / "PG_VERSION").exists():
-            major = (self._cluster / "PG_VERSION").read_text().strip()
+        if (self.cluster / "PG_VERSION").exists():
+            major = (self.cluster / "PG_VERSION").read_text().strip()
             if major != str(self.major):
                 raise EmbeddedPostgresError(
                     f"{self.data_dir} holds data of Postgres {major}, these programs are {self.version}: "
@@ -231,11 +231,11 @@ class EmbeddedPostgres:
         if made.returncode != 0:
             reason = made.stderr.decode(errors="replace").strip()
             raise EmbeddedPostgresError(f"initdb failed in {self.data_dir}: {reason}")
-        partial.rename(self._cluster)
+        partial.rename(self.cluster)
 
     def _launch(self, port: int) -> None:
         settings = [f"--{name}={value}" for name, value in {**self.settings, "port": str(port)}.items()]
-        program: list[str | Path] = [self.installation.bin / "postgres", "-D", self._cluster, *settings]
+        program: list[str | Path] = [self.installation.bin / "postgres", "-D", self.cluster, *settings]
         started = time.time()
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
@@ -263,7 +263,7 @@ class EmbeddedPostgres:
     def _ready(self, pid: int, started: float) -> bool:
         """Whether postmaster.pid (src/include/utils/pidfile.h) is this server's and says `ready`."""
         try:
-            lines = (self._cluster / "postmaster.pid").read_text().split("\n")
+            lines = (self.cluster / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return False
         # One that an earlier life left behind may hold our pid by chance; its start time tells.

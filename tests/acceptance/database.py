@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from history import Transaction
@@ -24,12 +25,14 @@ class Database(Protocol):
     """A server of the oracle's own, and one database on it.
 
     alias: under which the configuration has it; tables: those of the workload, by name;
-    can: what it can do (`statements`); url, port: where it is.
+    can: what it can do (`statements`); url, port: where it is; data: the server's folder, log_file: what it says.
     """
 
     alias: str
     tables: Mapping[str, Table]
     can: frozenset[str]
+    data: Path
+    log_file: Path
 
     @property
     def url(self) -> str: ...
@@ -55,6 +58,12 @@ class Database(Protocol):
 
     async def rows(self, table: Table) -> list[Row]:
         """What is in the table now, as the events have it, by an ordinary query."""
+
+    def pids(self) -> list[int]:
+        """The server's processes while it runs, first the one that starts the others."""
+
+    def stop(self) -> None:
+        """End the server in order."""
 
     def kill(self) -> None:
         """SIGKILL the server."""

@@ -1,4 +1,4 @@
-"""The oracle: a real database, tailer and broadcaster, random writers, random clients, and SIGKILL.
+"""The oracle: a real database, tailers and broadcasters, random writers, random clients, and SIGKILL.
 
 At every quiet point each client's frames are held to what the database itself says that happened (`databases/`).
 """
@@ -21,26 +21,28 @@ from processes import Line, Process, running, write_config
 from statements import Script
 from tables import Key
 from windows import WindowFollower, WindowView, first, has_order
-from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe
+from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe, Workload
 
 from broadcaster.client import Client
 from broadcaster.client_stream import LiveQuery
 from support.reference_evaluator import matches
 
 QUIET_SECONDS = 40.0
+_STORM = 240
 
 
 class World:
-    """One database with all that runs on it. Make it with `world`."""
+    """One database with all that runs on it. Make it with `world`, or on Kafka with `production.production`.
 
-    def __init__(
-        self, database: Database, tailer: Process, broadcaster: Process, lines: dict[str, Line]
-    ) -> None:
+    processes, lines: by the names that `Kill` and `Cut` have for them; the clients connect to the line `client`.
+    """
+
+    def __init__(self, database: Database, processes: dict[str, Process], lines: dict[str, Line]) -> None:
         self.story: list[str] = []
         self.frames = 0
         self.history = History()
         self._database = database
-        self._processes = {"tailer": tailer, "broadcaster": broadcaster}
+        self._processes = processes
         self._lines = lines
         self._begun: list[str] = []
         self._acknowledged: list[str] = []
@@ -69,22 +71,37 @@ class World:
 
     async def play(self, round_: Round) -> None:
         """One round: the writers write, the actions befall, then all is quiet and checked."""
+        await self._run(round_, 0.0, asyncio.Event())
+        await self.check()
+
+    async def storm(self, workload: Workload, pause: float, calm: asyncio.Event) -> None:
+        """One round after the other until `calm` is set. pause: of each writer after a transaction, in seconds."""
+        while not calm.is_set():
+            await self._run(workload.round(_STORM, ()), pause, calm)
+
+    async def _run(self, round_: Round, pause: float, calm: asyncio.Event) -> None:
+        """A round that `calm` ends early: then nobody writes any more, and what is left of the actions befalls."""
         start = self._written
         async with asyncio.TaskGroup() as group:
             for writer, scripts in zip(self._writers, round_.scripts, strict=True):
-                group.create_task(self._write(writer, scripts))
+                group.create_task(self._write(writer, scripts, pause, calm))
             for place, action in round_.actions:
-                while self._written < start + place:
+                while self._written < start + place and not calm.is_set():
                     await asyncio.sleep(0.001)
-                await self._act(action)
-        await self.check()
+                await self.act(action)
 
-    async def _write(self, writer: Writer, scripts: Iterable[Script]) -> None:
+    async def _write(
+        self, writer: Writer, scripts: Iterable[Script], pause: float, calm: asyncio.Event
+    ) -> None:
         for script in scripts:
+            if calm.is_set():
+                return
             await writer.write(script)
             self._written += 1
+            await asyncio.sleep(pause)
 
-    async def _act(self, action: Action) -> None:
+    async def act(self, action: Action) -> None:
+        """Let it befall."""
         self.tell(_in_short(action))
         match action:
             case Subscribe(client, queries):
@@ -221,6 +238,7 @@ async def world(database: Database, folder: Path) -> AsyncIterator[World]:
         )
         await stack.enter_async_context(running(tailer, broadcaster))
         to_broadcaster = await stack.enter_async_context(Line("127.0.0.1", broadcaster.port).running())
-        made = World(database, tailer, broadcaster, {"client": to_broadcaster, "tailer": to_database})
+        processes = {"tailer": tailer, "broadcaster": broadcaster}
+        made = World(database, processes, {"client": to_broadcaster, "tailer": to_database})
         stack.push_async_callback(made.close)
         yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -133,6 +134,14 @@ class Process:
                 await asyncio.sleep(0.02)
         raise AssertionError(f"{self._command[2]} is not ready: {report}\n{self.told()}")
 
+    async def is_ready(self) -> bool:
+        """What /readyz says now."""
+        async with aiohttp.ClientSession() as session:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"{self.url}/readyz") as response:
+                    return response.status == 200
+        return False
+
     def told(self, lines: int = 40) -> str:
         """The end of its output."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
@@ -154,11 +163,12 @@ async def running(*processes: Process) -> AsyncIterator[None]:
 
 
 class Line:
-    """A network between a client and a server, which can be cut: a TCP forwarder."""
+    """A network between a client and a server, which can be cut: a TCP forwarder. ports: with several servers, each
+    connection goes to the next one."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, *ports: int) -> None:
         self.port = 0
-        self._to = (host, port)
+        self._to = itertools.cycle((host, port) for port in ports)
         self._writers: set[asyncio.StreamWriter] = set()
         self._torn: set[asyncio.StreamWriter] = set()
 
@@ -168,7 +178,7 @@ class Line:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection(*self._to)
+            up_reader, up_writer = await asyncio.open_connection(*next(self._to))
         except OSError:
             writer.transport.abort()
             return

@@ -75,11 +75,19 @@ class Round:
 class Workload:
     """All rounds of a seed on a database; equal seeds give equal rounds.
 
-    alias: the database's in the configuration; can: what it can do (`statements`).
+    alias: the database's in the configuration; can: what it can do (`statements`); lines: those that may be cut.
     """
 
-    def __init__(self, seed: int, alias: str, tables: Sequence[Table], can: frozenset[str]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        alias: str,
+        tables: Sequence[Table],
+        can: frozenset[str],
+        lines: Sequence[str] = ("client", "tailer"),
+    ) -> None:
         self._random = Random(seed)
+        self._lines = lines
         self._alias = alias
         self._tables = tables
         self._scripts = Scripts(tables, can)
@@ -117,7 +125,7 @@ class Workload:
             return Leave(self._away[-1])
         if choice < 0.9:
             return Drop(random.choice(here))
-        return Cut(random.choice(("client", "tailer")))
+        return Cut(random.choice(self._lines))
 
     def _live_queries(self) -> tuple[LiveQuery, ...]:
         """One to five live queries for one stream."""

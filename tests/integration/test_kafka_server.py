@@ -83,7 +83,7 @@ async def test_an_aborted_transaction_is_hidden(kafka):
 async def test_a_client_that_comes_through_a_proxy_stays_there(kafka):
     async with topic(kafka) as name:
         (broker,) = kafka.brokers
-        async with Proxy(broker.target, broker.ports.proxied) as proxy:
+        async with Proxy(broker.target(), broker.ports.proxied["PROXIED"]) as proxy:
             async with producer(kafka, "PROXIED") as client:
                 await client.send_and_wait(name, b"by proxy")
                 assert proxy.connections > 0

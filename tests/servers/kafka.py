@@ -5,10 +5,10 @@ Use from a test: `kafka` (one broker), `kafka3` (three; ask for it only where on
 cluster of one's own to kill or misconfigure). Topics are the test's own: they are not removed, so name them freshly.
 
 Each broker listens on PLAINTEXT; on SASL_PLAINTEXT and SASL_SSL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; users in
-`kafka_cluster.USERS`); on SSL (client certificate required); and on PROXIED, which says of itself to be at another
-port, where the test puts a proxy:
+`kafka_cluster.USERS`); on SSL (client certificate required); and on PROXIED and PROXIED_TOO, which say of themselves to
+be at other ports, where the test puts a proxy:
 
-    async with Proxy(broker.target, broker.ports.proxied) as proxy:
+    async with Proxy(broker.target(), broker.ports.proxied["PROXIED"]) as proxy:
         connect to kafka.bootstrap("PROXIED")
 """
 

@@ -19,7 +19,8 @@ from broadcaster.demo import host
 from servers.kafka_jars import KafkaJars
 
 HOST: Final = "127.0.0.1"
-LISTENERS: Final = ("PLAINTEXT", "PROXIED", "SASL_PLAINTEXT", "SSL", "SASL_SSL", "CONTROLLER")
+PROXIED: Final = ("PROXIED", "PROXIED_TOO")
+LISTENERS: Final = ("PLAINTEXT", *PROXIED, "SASL_PLAINTEXT", "SSL", "SASL_SSL", "CONTROLLER")
 _READY: Final = b"Kafka Server started"
 _TAKEN: Final = b"Address already in use"
 _PATIENCE_S: Final = 60
@@ -35,18 +36,21 @@ class PortTaken(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where a node listens, by listener; `proxied` is where it says that its listener PROXIED is: a test's proxy."""
+    """Where a node listens, by listener; `proxied` is where it says that those of `PROXIED` are: a test's proxies."""
 
     of: Mapping[str, int]
-    proxied: int
+    proxied: Mapping[str, int]
 
 
 def free_ports(nodes: int) -> list[Ports]:
     """Of each node."""
     free: set[int] = set()
-    while len(free) < nodes * (len(LISTENERS) + 1):
+    while len(free) < nodes * (len(LISTENERS) + len(PROXIED)):
         free.add(host.free_port(HOST))
-    return [Ports({name: free.pop() for name in LISTENERS}, free.pop()) for _ in range(nodes)]
+    return [
+        Ports({name: free.pop() for name in LISTENERS}, {name: free.pop() for name in PROXIED})
+        for _ in range(nodes)
+    ]
 
 
 def java(jars: KafkaJars, main: str, *arguments: str | Path) -> list[str | Path]:
@@ -85,13 +89,12 @@ class Broker:
         meta.write_text(re.sub(r"directory\.id=.*", f"directory.id={directory}", text))
 
     def address(self, listener: str = "PLAINTEXT") -> str:
-        """host:port for clients. PROXIED: where the test's own proxy is expected."""
-        return f"{HOST}:{self.ports.proxied if listener == 'PROXIED' else self.ports.of[listener]}"
+        """host:port for clients. Of those of `PROXIED`: where the test's own proxy is expected."""
+        return f"{HOST}:{self.ports.proxied.get(listener) or self.ports.of[listener]}"
 
-    @property
-    def target(self) -> tuple[str, int]:
-        """What a proxy on `ports.proxied` forwards to."""
-        return HOST, self.ports.of["PROXIED"]
+    def target(self, listener: str = "PROXIED") -> tuple[str, int]:
+        """What a proxy on `ports.proxied[listener]` forwards to."""
+        return HOST, self.ports.of[listener]
 
     @property
     def pid(self) -> int | None:
@@ -175,8 +178,7 @@ def quorum(ports: Sequence[Ports]) -> str:
 
 
 def _listeners(ports: Ports) -> dict[str, str]:
-    advertised = {name: port for name, port in ports.of.items() if name != "CONTROLLER"}
-    advertised["PROXIED"] = ports.proxied
+    advertised = {name: port for name, port in ports.of.items() if name != "CONTROLLER"} | {**ports.proxied}
     return {
         "listeners": ",".join(f"{name}://{HOST}:{port}" for name, port in ports.of.items()),
         "advertised.listeners": ",".join(f"{name}://{HOST}:{port}" for name, port in advertised.items()),

@@ -50,6 +50,8 @@ class Mongod:
         self._replica_set = replica_set
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self.data = folder / "data"
+        self.log_file = folder / "log"
         self.port = _free_port()
 
     @property
@@ -62,13 +64,25 @@ class Mongod:
         options = f"replicaSet={self._replica_set}" if self._replica_set else "directConnection=true"
         return f"mongodb://{self.address}/?{options}"
 
+    @property
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it takes writes."""
-        data = self._folder / "data"
-        fresh = not data.exists()
-        data.mkdir(exist_ok=True)
-        command = [str(program()), "--dbpath", str(data), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
-        command += ["--unixSocketPrefix", str(self._folder), "--logpath", str(self._folder / "log")]
+        fresh = not self.data.exists()
+        self.data.mkdir(exist_ok=True)
+        command = [
+            str(program()),
+            "--dbpath",
+            str(self.data),
+            "--port",
+            str(self.port),
+            "--bind_ip",
+            "127.0.0.1",
+        ]
+        command += ["--unixSocketPrefix", str(self._folder), "--logpath", str(self.log_file)]
         command += ["--wiredTigerCacheSizeGB", "0.25", *self._settings]
         if self._replica_set:
             command += ["--replSet", self._replica_set]

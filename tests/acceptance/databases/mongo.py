@@ -80,8 +80,8 @@ class MongoOracle:
         self._versions = itertools.count(1)
         self._read_to = Timestamp(0, 0)
         self._documents: dict[str, dict[str, Doc]] = {name: {} for name in self.tables}
-        self.kill = server.kill
-        self.start = server.start
+        self.data, self.log_file = server.data, server.log_file
+        self.stop, self.kill, self.start = server.stop, server.kill, server.start
 
     @property
     def url(self) -> str:
@@ -94,6 +94,11 @@ class MongoOracle:
     def url_through(self, port: int) -> str:
         """See `database.Database`. Direct, or the driver would go where the replica set says that it is."""
         return f"mongodb://127.0.0.1:{port}/{_NAME}?directConnection=true"
+
+    def pids(self) -> list[int]:
+        """See `database.Database`."""
+        pid = self._server.pid
+        return [] if pid is None else [pid]
 
     def resets(self, table: str) -> frozenset[str]:
         """See `database.Database`."""

@@ -75,8 +75,8 @@ class MysqlOracle:
             Table("parts", ("bucket", "id"), part, KINDS),
         )
         self.tables = {table.name: table for table in tables}
-        self.kill = server.kill
-        self.start = server.start
+        self.data, self.log_file = server.cluster, server.log_file
+        self.stop, self.kill, self.start = server.stop, server.kill, server.start
 
     @property
     def url(self) -> str:
@@ -91,6 +91,11 @@ class MysqlOracle:
         parts = urlsplit(self.url)
         at = parts.netloc.rpartition("@")[0]
         return urlunsplit(parts._replace(netloc=f"{at}@127.0.0.1:{port}"))
+
+    def pids(self) -> list[int]:
+        """See `database.Database`."""
+        pid = self._server.pid
+        return [] if pid is None else [pid]
 
     def resets(self, table: str) -> frozenset[str]:
         """See `database.Database`."""

@@ -16,6 +16,7 @@ from statements import Script, Some, Statement, Which
 from tables import KINDS, Row, Table
 from values import account, number, part, uuid, word
 
+from broadcaster.demo import host
 from broadcaster.demo.postgres import EmbeddedPostgres
 from servers.postgres import connect
 
@@ -76,8 +77,8 @@ class PostgresOracle:
         self._server = server
         self._audited = 0
         self._seen: set[str] = set()
-        self.kill = server.kill
-        self.start = server.start
+        self.data, self.log_file = server.cluster, server.log_file
+        self.stop, self.kill, self.start = server.stop, server.kill, server.start
 
     @property
     def url(self) -> str:
@@ -92,6 +93,11 @@ class PostgresOracle:
         parts = urlsplit(self.url)
         at = parts.netloc.rpartition("@")[0]
         return urlunsplit(parts._replace(netloc=f"{at}@127.0.0.1:{port}"))
+
+    def pids(self) -> list[int]:
+        """See `database.Database`."""
+        pid = self._server.pid
+        return [] if pid is None else [pid, *host.children(pid)]
 
     def resets(self, table: str) -> frozenset[str]:
         """See `database.Database`. A TRUNCATE of a partitioned table gives each partition a new file too, which the

@@ -1,0 +1,88 @@
+"""The crash matrix on Kafka: `matrix.py` says what there is. A few cells in every run, all of them in `make soak`.
+
+`LIVETAIL_MATRIX_SEED` chooses the few, and replays what a failure printed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+import pytest
+from matrix import CELLS, DATABASES, FAULTS, LONG, SHORT, VICTIMS, by_site, possible, sample
+from matrix_table import Result, table
+from siege import Servers, lay_siege
+
+from servers.kafka import KafkaServers
+from servers.mongo import LEAKS
+from servers.mysql import MysqlServers
+
+pytestmark = LEAKS
+
+
+def chosen_seed() -> int:
+    """One for all workers of a run."""
+    given = os.environ.get("LIVETAIL_MATRIX_SEED")
+    if given is not None:
+        return int(given)
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    return int(run, 16) % 10**6 if run else SystemRandom().randrange(10**6)
+
+
+SEED: Final = chosen_seed()
+TABLE: Final = Path(__file__).parents[2] / ".bench" / "crash_matrix.md"
+
+
+@pytest.fixture
+def servers(kafka_servers: KafkaServers, mysql_servers: MysqlServers) -> Servers:
+    return Servers(kafka_servers, mysql_servers)
+
+
+def test_the_sample_has_every_victim_every_fault_and_every_database() -> None:
+    for seed in range(200):
+        cells = [cell for site in sample(seed) for cell in site]
+        assert {cell.victim for cell in cells} == set(VICTIMS)
+        assert {cell.fault for cell in cells} == set(FAULTS)
+        assert {cell.database for cell in cells} == set(DATABASES)
+        assert set(cells) <= set(CELLS)
+        assert by_site(cells) == sample(seed)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(3))
+async def test_some_cells(part: int, servers: Servers, full_disks: bool, tmp_path: Path) -> None:
+    print(f"LIVETAIL_MATRIX_SEED={SEED}")
+    results: list[Result] = []
+
+    def record(result: Result) -> None:
+        print(result)
+        results.append(result)
+
+    await lay_siege(possible(sample(SEED)[part], full_disks), servers, tmp_path, SHORT, SEED, record)
+    assert [result for result in results if result.broken] == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.skipif("LIVETAIL_SOAK" not in os.environ, reason="runs for LIVETAIL_SOAK=<minutes>")
+async def test_every_cell(servers: Servers, full_disks: bool, tmp_path: Path) -> None:
+    """All of them, then again until the time is over."""
+    end = time.monotonic() + 60 * float(os.environ["LIVETAIL_SOAK"])
+    results: list[Result] = []
+    TABLE.parent.mkdir(exist_ok=True)
+
+    def record(result: Result) -> None:
+        print(result, flush=True)
+        results.append(result)
+        TABLE.write_text(table(results))
+
+    seed = SEED
+    while seed == SEED or time.monotonic() < end:
+        for number, cells in enumerate(by_site(possible(CELLS, full_disks))):
+            folder = tmp_path / f"{seed}-{number}"
+            await lay_siege(cells, servers, folder, LONG, seed, record)
+        seed += 1
+    assert [result for result in results if result.broken] == []

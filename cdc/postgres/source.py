@@ -21,6 +21,10 @@ from cdc.postgres.target import Target, identifier, literal
 from cdc.postgres.watch import Watch
 
 WATCH_S: Final = 10.0
+SENDER_PATIENCE_S: Final = 10.0
+"""After so long a silence of ours the server gives up our connection, and with it the slot, which a standby waits for;
+sooner where `wal_sender_timeout` says so."""
+
 _UNDEFINED_OBJECT: Final = "42704"
 
 
@@ -69,7 +73,13 @@ class PostgresSource:
     async def _follow(self, session: Connection, after: Position | None) -> Following:
         outcome = await setup.mend(session, self._target)
         self._require(outcome, after)
-        replication = await connect(self._target.conn, replication=True, statement_timeout="0")
+        patience_ms = 1000 * min(outcome.facts.server.sender_timeout or SENDER_PATIENCE_S, SENDER_PATIENCE_S)
+        replication = await connect(
+            self._target.conn,
+            replication=True,
+            statement_timeout="0",
+            wal_sender_timeout=f"{patience_ms:.0f}",
+        )
         try:
             stream = await self._start(session, replication, outcome.facts, after)
         except BaseException:

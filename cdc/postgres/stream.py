@@ -26,7 +26,7 @@ BACKLOG: Final = 16  # so many messages in one burst and the server surely has m
 COALESCE_S: Final = 0.001  # the walsender sends message by message: an eager reader wakes for two or three
 MAX_PENDING: Final = 8 << 20  # bytes not taken beyond which reading stops
 PROGRESS_S: Final = 0.1
-LONGEST_STATUS_S: Final = 5.0
+LONGEST_STATUS_S: Final = 3.0
 DEFAULT_TIMEOUT_S: Final = 60.0  # where the server has wal_sender_timeout = 0
 _XLOG_DATA: Final = ord("w")
 

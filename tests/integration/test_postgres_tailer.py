@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
 from cdc.log.embedded import EmbeddedLog
+from cdc.postgres.source import SENDER_PATIENCE_S
 from integration.conformance import folded
 from integration.test_postgres_source import PostgresDriver
 from servers.postgres import Database
@@ -69,6 +71,23 @@ async def _write(driver: PostgresDriver, chance: random.Random) -> None:
             f"INSERT INTO items SELECT {number * 20} + i, 'a', 0 FROM generate_series(1, 20) i"
         )
         await asyncio.sleep(chance.uniform(0, 0.03))
+
+
+async def test_the_slot_of_one_that_says_nothing_more_is_free_before_long(
+    driver: PostgresDriver, tmp_path: Path
+) -> None:
+    """The server's own `wal_sender_timeout` is a minute."""
+    slot = driver.target().slot
+    tailer = TailerProcess.start(tmp_path, config_of(driver))
+    try:
+        await ready(driver)
+        tailer.process.send_signal(signal.SIGSTOP)
+        await driver.execute("INSERT INTO others VALUES (1)")
+        free = f"SELECT FROM pg_replication_slots WHERE slot_name = '{slot}' AND NOT active"
+        async with asyncio.timeout(3 * SENDER_PATIENCE_S):
+            await eventually(lambda: driver.finds(free))
+    finally:
+        tailer.kill()
 
 
 async def test_a_very_large_transaction_needs_little_memory(driver: PostgresDriver, tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def _query(query: LiveQuery) -> dict[str, Any]:
     if query.order is not None:
         report["sort"] = [f"-{field.path}" if field.descending else field.path for field in query.order.sort]
         report["limit"] = query.order.limit
+    if query.shares is not None:
+        aggregation = query.shares.aggregation
+        report["aggregate"] = {
+            one.name: {one.function.value: True if one.path is None else one.path}
+            for one in aggregation.aggregates
+        }
+        report["groupBy"] = aggregation.group_by
     return report
 
 

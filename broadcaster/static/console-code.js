@@ -1,4 +1,18 @@
-// A live query as code. (pure)
+// A live query as code, and aggregates as people write them. (pure)
+
+const AGGREGATE = /^(count|sum|avg|min|max)(?: +([^ ]+?))??(?: +as +([^ ]+))?$/;
+
+/** `count, sum price as total` as `{count: {count: true}, total: {sum: "price"}}`. Throws Error for another text. */
+export function aggregatesOf(text) {
+  const parts = text.split(",").map(part => part.trim()).filter(Boolean);
+  return Object.fromEntries(parts.map(part => {
+    const [, name, field, own] = AGGREGATE.exec(part) ?? [];
+    if (!name || (name !== "count" && !field)) {
+      throw new Error(`${JSON.stringify(part)} is no aggregate; write count, sum price, or avg price as mean (count, sum, avg, min, max)`);
+    }
+    return [own ?? [name, ...field?.split(".") ?? []].join("_"), {[name]: field ?? true}];
+  }));
+}
 
 /** query: `{db, col, where, options}`; place: `{url, project}`. */
 export const CODE = {
@@ -8,6 +22,8 @@ export const CODE = {
     if (options.sort) parameters.push(["sort", options.sort.join(",")]);
     if (options.limit) parameters.push(["limit", options.limit]);
     if (options.select) parameters.push(["select", options.select.join(",")]);
+    if (options.aggregate) parameters.push(["aggregate", JSON.stringify(options.aggregate)]);
+    if (options.groupBy) parameters.push(["groupBy", options.groupBy.join(",")]);
     const path = [project, "realtime", db, col].map(encodeURIComponent).join("/");
     const lines = parameters.map(([name, value]) => `  --data-urlencode ${quoted(`${name}=${value}`)}`);
     const address = quoted(`${url}/v1/api/${path}`);
@@ -17,9 +33,12 @@ export const CODE = {
   javascript({db, col, where, options}, {url, project}) {
     const steps = [];
     if (Object.keys(where).length) steps.push(`.where(${JSON.stringify(where)})`);
-    if (options.sort) steps.push(`.sort(${options.sort.map(field => JSON.stringify(field)).join(", ")})`);
+    const texts = fields => fields.map(field => JSON.stringify(field)).join(", ");
+    if (options.sort) steps.push(`.sort(${texts(options.sort)})`);
     if (options.limit) steps.push(`.limit(${options.limit})`);
-    if (options.select) steps.push(`.select(${options.select.map(field => JSON.stringify(field)).join(", ")})`);
+    if (options.select) steps.push(`.select(${texts(options.select)})`);
+    if (options.aggregate) steps.push(`.aggregate(${JSON.stringify(options.aggregate)})`);
+    if (options.groupBy) steps.push(`.groupBy(${texts(options.groupBy)})`);
     return [
       `import {API} from ${JSON.stringify(`${url}/livetail.js`)};`,
       "",
@@ -33,7 +52,8 @@ export const CODE = {
 
   python({db, col, where, options}, {url, project}) {
     const given = [db, col, ...(Object.keys(where).length ? [where] : [])].map(python);
-    for (const name of ["sort", "limit", "select"]) if (options[name]) given.push(`${name}=${python(options[name])}`);
+    const names = {sort: "sort", limit: "limit", select: "select", aggregate: "aggregate", groupBy: "group_by"};
+    for (const [name, own] of Object.entries(names)) if (options[name]) given.push(`${own}=${python(options[name])}`);
     return [
       "import asyncio",
       "",

@@ -1,6 +1,6 @@
 // The console: one live query at a time, written in a form and shown as a table; and what the server says of itself.
 
-import {CODE} from "/console-code.js";
+import {CODE, aggregatesOf} from "/console-code.js";
 import {JsonError, parseJson} from "/console-json.js";
 import {API} from "/livetail.js";
 import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons, part} from "/page.js";
@@ -15,7 +15,8 @@ const USUAL_LIMIT = "50";
 const FOUND_BY = {
   equality: "A change finds it by a value", range: "A change finds it by a range", scan: "Asked about every change of its collection",
 };
-const FIELDS = ["db", "col", "where", "sort", "limit", "select"];
+const FIELDS = ["db", "col", "where", "sort", "limit", "select", "aggregate", "groupBy"];
+const NOT_AGGREGATED = ["sort", "limit", "select"];
 const STATES = {
   idle: ["idle", "not running"], connecting: ["wait", "connecting"], live: ["live", "live"], waiting: ["lost", "reconnecting"],
   offline: ["off", "offline"],
@@ -193,17 +194,26 @@ function read() {
     mark(`Where is not JSON: ${error.message}`, "where", error.start, error.end);
     return null;
   }
-  const options = {};
+  let options = {};
   const limit = $("limit").value.trim();
   if (limit) options.limit = /^[0-9]+$/.test(limit) ? Number(limit) : limit;
   for (const field of ["sort", "select"]) if (words(field).length) options[field] = words(field);
+  if ($("aggregate").value.trim()) {
+    try {
+      options = {aggregate: aggregatesOf($("aggregate").value)};
+    } catch (error) {
+      mark(error.message, "aggregate");
+      return null;
+    }
+  }
+  if (words("groupBy").length) options.groupBy = words("groupBy");
   return {query: {db: $("db").value, col: $("col").value, where: where.value, options}, spans: where.spans};
 }
 
 /** Shows the server's refusal where the offence stands. */
 function refuse(error, spans) {
   const path = error.path ?? "";
-  const field = /^\$\.(?:options\.)?(db|col|where|sort|limit|select)/.exec(path)?.[1];
+  const field = /^\$\.(?:options\.)?(db|col|where|sort|limit|select|aggregate|groupBy)/.exec(path)?.[1];
   let inner = path.replace(/^\$\.where/, "$");
   while (field === "where" && !spans.has(inner)) inner = inner.replace(/(?:\.[^.[]*|\[[0-9]+\])$/, "") || "$";
   mark(error.message, field, ...(field === "where" ? spans.get(inner) : []));
@@ -296,7 +306,8 @@ class Work {
 
 /** A live query in one line. */
 function inShort({col, where, options}) {
-  const rest = Object.entries(options).map(([name, value]) => `${name} ${[value].flat().join(", ")}`);
+  const rest = Object.entries(options).map(([name, value]) =>
+    `${name} ${name === "aggregate" ? JSON.stringify(value) : [value].flat().join(", ")}`);
   return [col, `where ${JSON.stringify(where)}`, ...rest].join("  ·  ");
 }
 
@@ -335,10 +346,13 @@ class Status {
   }
 }
 
-function queryRow({db, col, where, sort, limit, subscribers, index}) {
+function queryRow({db, col, where, sort, limit, aggregate, groupBy, subscribers, index}) {
   const row = part("tr");
   const what = part("td");
-  const text = [JSON.stringify(where), sort?.length ? `sort ${sort.join(", ")}` : "", limit ? `limit ${limit}` : ""];
+  const text = [
+    JSON.stringify(where), sort?.length ? `sort ${sort.join(", ")}` : "", limit ? `limit ${limit}` : "",
+    aggregate ? `aggregate ${JSON.stringify(aggregate)}` : "", groupBy?.length ? `group by ${groupBy.join(", ")}` : "",
+  ];
   what.append(part("code", "", text.filter(Boolean).join(" ")));
   what.title = what.textContent;
   const found = part("td");
@@ -383,6 +397,7 @@ function recall() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const field of FIELDS) if (given.has(field)) $(field).value = given.get(field);
   if (!given.size) $("limit").value = USUAL_LIMIT;
+  if ($("aggregate").value) $("aggregates").open = true;
   return given.get("col");
 }
 
@@ -421,6 +436,10 @@ async function start() {
   $("query").onkeydown = event => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("query").requestSubmit();
   };
+  $("aggregate").oninput = () => {
+    for (const field of NOT_AGGREGATED) $(field).disabled = Boolean($("aggregate").value.trim());
+  };
+  $("aggregate").oninput();
   $("where").oninput = unmark;
   $("where").onscroll = () => { $("where-marks").scrollTop = $("where").scrollTop; };
   const tabs = [...document.querySelectorAll("[data-code]")];

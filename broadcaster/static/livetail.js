@@ -372,10 +372,10 @@ class Stream {
   #resets = [];
   #timer = null;
 
-  /** options: url, fetch, credentials, coalesce, maxDelayMs, token() → Promise of a token or null, renews(token) → whether there
-   *  may be a fresher one.
-   *  on: frames(frames, cursor), state(name, error), failed(id, error), raw(event, at). cursor: where to begin; known: the ids of
-   *  those whose results we have. */
+  /** options: url, fetch, credentials, coalesce, maxDelayMs, token() → Promise of a token or null, renews(token) →
+   *  whether there may be a fresher one.
+   *  on: frames(frames, cursor), state(name, error), failed(id, error), raw(frame, cursor, at).
+   *  cursor: where to begin; known: the ids of those whose results we have. */
   constructor(options, on, cursor, known) {
     this.#options = options;
     this.#on = on;
@@ -679,6 +679,7 @@ class Tabs {
   #channel;
   #leaving = new AbortController();
   #abdicate = null;
+  #isResting = false;
   #timer = null;
 
   constructor(name, on) {
@@ -710,14 +711,17 @@ class Tabs {
     navigator.locks.request(`${this.#name} ${tab}`, {signal: this.#leaving.signal}, callback).catch(ignoreAbort);
   }
 
-  /** Let another tab lead, if there is one. */
-  yield() {
+  /** Lead no more, until `stand`. */
+  rest() {
+    this.#isResting = true;
     this.#abdicate?.();
   }
 
-  /** Lead, whoever does now. */
-  take() {
-    this.#stand({steal: true});
+  /** Wait for one's turn to lead, if one did not. */
+  stand() {
+    if (!this.#isResting) return;
+    this.#isResting = false;
+    this.#stand({signal: this.#leaving.signal});
   }
 
   leave() {
@@ -734,9 +738,9 @@ class Tabs {
       this.#on.lead();
     })).catch(ignoreAbort).then(() => {
       if (this.#abdicate === null || this.#leaving.signal.aborted) return;
-      this.#abdicate = null; // yielded, or taken by a tab that did not hear us
+      this.#abdicate = null; // given up, or taken by a tab that did not hear us
       this.#on.lost();
-      this.#stand({signal: this.#leaving.signal});
+      if (!this.#isResting) this.#stand({signal: this.#leaving.signal});
     });
   }
 
@@ -745,7 +749,7 @@ class Tabs {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (document.hidden) return this.#expect(LEADER_SILENT_MS);
-      if (ms === PONG_MS) return this.take();
+      if (ms === PONG_MS) return this.#stand({steal: true});
       this.post({type: "ping"});
       return this.#expect(PONG_MS);
     }, ms);
@@ -860,6 +864,7 @@ class Registry {
   #leader = null;
   #cursor = null;
   #warned = new Set();
+  #closing = new AbortController();
 
   /** @param {{url: string, share: boolean, coalesce: boolean, [option: string]: any}} options */
   constructor({share, ...options}) {
@@ -867,11 +872,12 @@ class Registry {
     this.#options = {
       ...options, token: () => this.#checkedToken(), renews: used => typeof this.#token === "function" || this.#token !== used,
     };
-    globalThis.addEventListener?.("online", () => this.#stream?.wake());
-    globalThis.addEventListener?.("offline", () => this.#stream?.reopen());
-    globalThis.addEventListener?.("pagehide", ({persisted}) => { if (persisted && this.#isBegun) this.#end(); });
-    globalThis.addEventListener?.("pageshow", ({persisted}) => { if (persisted && this.#entries.size) this.#begin(); });
-    globalThis.document?.addEventListener("visibilitychange", () => { if (!document.hidden) this.#stream?.wake(); });
+    const hear = (name, callback) => globalThis.addEventListener?.(name, callback, {signal: this.#closing.signal});
+    hear("online", () => this.#stream?.wake());
+    hear("offline", () => this.#stream?.reopen());
+    hear("pagehide", ({persisted}) => { if (persisted && this.#isBegun) this.#end(); });
+    hear("pageshow", ({persisted}) => { if (persisted && this.#entries.size) this.#begin(); });
+    hear("visibilitychange", () => { if (!document.hidden) this.#stream?.wake(); });
   }
 
   view(key) { return this.#entries.get(key)?.view ?? LOADING; }
@@ -903,6 +909,7 @@ class Registry {
   }
 
   close() {
+    this.#closing.abort();
     this.#end();
     for (const entry of this.#entries.values()) clearTimeout(entry.timer);
     this.#entries.clear();
@@ -966,12 +973,11 @@ class Registry {
     const token = await this.#fetchToken().catch(() => undefined);
     if (life !== this.#life) return;
     const name = token === undefined ? "unknown" : nameOf(this.#options, token);
-    const wasRefused = [...this.#entries.values()].some(entry => entry.isSuspended);
     this.#refusal = null;
     for (const entry of this.#entries.values()) entry.isSuspended = false;
     if (name === this.#name) {
-      if (wasRefused && this.#tabs && !this.#stream) this.#tabs.take();
-      else this.#sync();
+      this.#tabs?.stand();
+      this.#sync();
       return;
     }
     const isSomebodyElse = this.#name !== null;
@@ -1011,7 +1017,7 @@ class Registry {
   #sync() {
     const wanted = [...this.#entries.values()].filter(entry => !entry.isSuspended);
     if (this.#stream) {
-      this.#stream.set(new Map(this.#refusal ? [] : wanted.map(entry => [entry.wire, entry.query])));
+      this.#stream.set(new Map(wanted.map(entry => [entry.wire, entry.query])));
     } else if (this.#leader) {
       this.#tabs.post({type: "want", to: this.#leader, queries: wanted.map(entry => [entry.key, entry.query])});
     }
@@ -1051,6 +1057,10 @@ class Registry {
   // -- leading: a stream of one's own ---------------------------------------------------------------------------
 
   #lead() {
+    if (this.#refusal) {
+      this.#refused(null, this.#refusal);
+      return;
+    }
     const isTakeover = this.#leader !== null;
     this.#leader = this.#tabs?.id ?? null;
     this.#role(this.#tabs ? "leader" : "alone");
@@ -1092,7 +1102,7 @@ class Registry {
     if (wire !== null) return;
     if (MENDED_BY_TOKEN.has(error.code)) {
       this.#refusal = error;
-      this.#tabs?.yield(); // another tab's token may be better
+      this.#tabs?.rest(); // another tab's token may be better
     }
     this.#setState("idle", error);
   }
@@ -1105,8 +1115,7 @@ class Registry {
       clearTimeout(entry.timer);
       if (entry.guests.has(from)) continue;
       entry.guests.add(from);
-      const error = this.#refusal ?? (entry.isSuspended ? entry.view.error : null);
-      if (error) this.#tabs.post({type: "failed", to: from, key, error: plain(error)});
+      if (entry.isSuspended) this.#tabs.post({type: "failed", to: from, key, error: plain(entry.view.error)});
       else if (entry.result.isReady) {
         const {result: {docs, fields}, wire, view: {status}} = entry;
         const given = query.options.skipInitial ? null : docs;
@@ -1139,6 +1148,7 @@ class Registry {
       else if (type === "want") this.#want(message);
     } else if (type === "lead") {
       this.#leader = from;
+      this.#tabs.stand();
       for (const entry of this.#entries.values()) entry.isSynced = entry.isSuspended = false;
       this.#setState(message.name, message.error && revived(message.error));
       this.#sync();

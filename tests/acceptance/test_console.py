@@ -118,6 +118,12 @@ async def test_it_tells_of_the_server_keeps_the_query_in_its_address_and_fits_a_
     assert await page.evaluate("document.querySelector('#sort').value") == "title"
     await page.until("document.querySelectorAll('#columns th').length === 2")
 
+    await page.evaluate("document.querySelector('#aggregates').open = true")
+    await page.evaluate(set_to(where="", aggregate="count as n, max priority", groupBy="done"))
+    names = "[...document.querySelectorAll('#columns th')].map(cell => cell.textContent).join()"
+    await page.until(f"{names} === 'done,n,max_priority'")
+    await page.until(f"{queries}.includes('group by done')")
+
     for width in (360, 800, 1400):
         await page.resize(width, 800)
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width

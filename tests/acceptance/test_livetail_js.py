@@ -193,3 +193,49 @@ async def test_a_page_that_was_offline_goes_on(postgres_db: Database, tmp_path: 
         await page.command("Network.emulateNetworkConditions", offline=False, **conditions)
         await page.until("all.docs.length === 1")
         assert await page.evaluate("all.types") == ["initial", "insert"]
+
+
+HASTE = """{
+  const {setTimeout} = window;
+  window.setTimeout = (run, ms) => setTimeout(run, [45_000, 5_000].includes(ms) ? 500 : ms);
+}"""
+"""A page does not wait as long for another tab that leads and says nothing."""
+
+
+@in_browser
+async def test_a_tab_that_hangs_leads_no_more(postgres_db: Database, tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    async with serving(postgres_db, tmp_path) as (_, url), open_browser(profile) as browser:
+        first = await tab(browser, url)
+        second = await browser.open(f"{url}/healthz")
+        await second.until("document.body?.innerText.includes('ok')")
+        await second.evaluate(HASTE)
+        await first.evaluate("setTimeout(() => { for (const end = Date.now() + 6000; Date.now() < end;); })")
+        await second.evaluate(FOLLOW % {"token": "null"})
+        await second.until("api.state.role === 'leader' && all.types.length")
+        postgres_db.execute("INSERT INTO todos (owner, title) VALUES ('ann', 'one')")
+        await second.until("all.docs.length === 1")
+        await first.until("api.state.role === 'follower' && all.docs.length === 1")
+        assert await first.evaluate("all.types") == ["initial", "insert"]
+
+
+@in_browser
+async def test_the_tab_with_a_good_token_leads(postgres_db: Database, tmp_path: Path) -> None:
+    def token(seconds: float) -> str:
+        return jwt.encode({"sub": "ann", "exp": time.time() + seconds}, SECRET)
+
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    async with serving(postgres_db, tmp_path) as (_, url), open_browser(profile) as browser:
+        old = await browser.open(f"{url}/healthz")
+        await old.until("document.body?.innerText.includes('ok')")
+        await old.evaluate(FOLLOW % {"token": json.dumps(token(-60))})
+        await old.until("all.errors.length")
+        assert await old.evaluate("all.errors[0].code") == "token_expired"
+        fresh = await tab(browser, url, token(600))
+        assert await fresh.evaluate("api.state.role") == "leader"
+        await old.until("all.types.length")
+        assert await old.evaluate("api.state.role") == "follower"
+        assert await streams(url) == 1
+        old.complaints.clear()  # Chromium reports every refused request

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {test} from "node:test";
-import {CODE} from "../../broadcaster/static/console-code.js";
+import {CODE, aggregatesOf} from "../../broadcaster/static/console-code.js";
 import {JsonError, parseJson} from "../../broadcaster/static/console-json.js";
 
 const GOOD = [
@@ -84,4 +84,18 @@ test("a live query as code", () => {
   const plain = {db: "pg", col: "todos", where: {}, options: {}};
   assert.equal(CODE.curl(plain, PLACE), "curl -N 'http://localhost:4122/v1/api/todo-app/realtime/pg/todos'");
   assert.match(CODE.javascript(plain, PLACE), /liveQuery\("todos"\);/);
+});
+
+test("aggregates as people write them", () => {
+  assert.deepEqual(aggregatesOf("count"), {count: {count: true}});
+  assert.deepEqual(aggregatesOf(" count as n ,sum price, avg a.b as mean, count done,"), {
+    n: {count: true}, sum_price: {sum: "price"}, mean: {avg: "a.b"}, count_done: {count: "done"},
+  });
+  for (const text of ["total", "sum", "sum price as", "sum as n", "median price"]) {
+    assert.throws(() => aggregatesOf(text), /is no aggregate/, text);
+  }
+  const totals = {...QUERY, options: {aggregate: {n: {count: true}}, groupBy: ["owner", "done"]}};
+  assert.match(CODE.curl(totals, PLACE), /'aggregate=\{"n":\{"count":true\}\}' \\\n {2}--data-urlencode 'groupBy=owner,done'/);
+  assert.match(CODE.javascript(totals, PLACE), /\.aggregate\(\{"n":\{"count":true\}\}\)\n {2}\.groupBy\("owner", "done"\)/);
+  assert.match(CODE.python(totals, PLACE), /aggregate=\{"n": \{"count": True\}\}, group_by=\["owner", "done"\]/);
 });

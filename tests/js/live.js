@@ -148,6 +148,24 @@ test("sorted and limited: changes say where", async () => {
   assert.deepEqual(Object.keys(seen.docs[0]).sort(), ["id", "title"]);
 });
 
+test("aggregates: a row for each group, and one of all", async () => {
+  const me = owner();
+  const todos = open().DB("sql-postgres").liveQuery("todos").where(cond("title", "==", me));
+  const groups = follow(todos.aggregate({n: {count: true}}).groupBy("owner"));
+  const all = follow(todos.aggregate({n: {count: true}, last: {max: "owner"}}));
+  await groups.until(({changes}) => changes.length === 1);
+  await all.until(({docs}) => docs.length === 1);
+  assert.deepEqual(all.docs, [{n: 0, last: null}]);
+  await sql(`INSERT INTO todos (owner, title) VALUES ('ann', '${me}'), ('bob', '${me}'), ('bob', '${me}')`);
+  await groups.until(({docs}) => docs.length === 2);
+  await sql(`DELETE FROM todos WHERE title = '${me}' AND owner = 'ann'`);
+  await groups.until(({docs}) => docs.length === 1);
+  await all.until(({docs}) => docs[0].n === 2);
+  assert.deepEqual(groups.docs, [{owner: "bob", n: 2}]);
+  assert.deepEqual(all.docs, [{n: 2, last: "bob"}]);
+  assert.deepEqual(groups.types(), ["initial", "insert", "insert", "delete"]);
+});
+
 test("a line that breaks loses nothing and repeats nothing", async () => {
   const me = owner();
   const api = open();

@@ -22,7 +22,7 @@ from cdc.log.kafka.producer import Producer
 from cdc.log.kafka.topics import trim
 from servers.kafka_cluster import Kafka
 
-CONFIG = KafkaConfig((), takeover=2.0, timeout=20.0)
+CONFIG = KafkaConfig((), timeout=20.0)
 Open = Callable[..., KafkaLog]
 
 
@@ -46,6 +46,9 @@ async def numbers(reader: LogReader, until: int) -> list[Entry]:
 
 @pytest.fixture
 def config(kafka: Kafka) -> KafkaConfig:
+    assert (
+        kafka.brokers
+    )  # Apache's own alone: what stands in for it is killed, deletes and undoes in other ways
     return replace(CONFIG, brokers=tuple(kafka.bootstrap().split(",")))
 
 
@@ -304,7 +307,7 @@ async def append_surely(log: KafkaLog, batches: list[Batch]) -> int:
 async def test_nothing_is_lost_and_nothing_comes_twice_when_the_broker_is_killed(
     open_log: Open, kafka: Kafka
 ) -> None:
-    batches = [batch(order, *(record(order * 10 + n) for n in range(order % 4))) for order in range(1, 301)]
+    batches = [batch(order, *(record(order * 10 + n) for n in range(order % 4))) for order in range(1, 201)]
     expected = [
         (offset, *each) for offset, each in enumerate(itertools.chain(*(b.records for b in batches)), 1)
     ]
@@ -335,7 +338,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice_when_the_broker_is_killed
         group.create_task(append_surely(log, batches))
         group.create_task(disturb())
     assert following.result() == expected
-    assert await numbers(await open_log().reader(0), 300) == expected
+    assert await numbers(await open_log().reader(0), 200) == expected
 
 
 async def test_a_broker_that_says_nothing_is_given_up(open_log: Open, kafka: Kafka) -> None:
@@ -344,7 +347,7 @@ async def test_a_broker_that_says_nothing_is_given_up(open_log: Open, kafka: Kaf
     await writer.append(batch(1, record(1)))
     kafka.brokers[0].pause()
     try:
-        with pytest.raises(LogError, match=r"did not take a batch within 1 s"):
+        with pytest.raises(LogError, match=r"did not take a batch within 1 s|does not answer"):
             await writer.append(batch(2, record(2)))
         async with asyncio.timeout(5):
             await log.close()

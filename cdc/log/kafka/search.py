@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -111,7 +110,9 @@ class PositionTopic:
             found: Found | None = None
             while at < high:
                 fetched = await self._probe(at, high)
-                found = next(iter(deque(self.frames(fetched, low), maxlen=1)), found)
+                for each in self.frames(fetched, low):
+                    if each.offset < stable:  # there may be more by now
+                        found = each
                 at = fetched.following
             if found is not None:
                 return found

@@ -61,7 +61,8 @@ class KafkaWriter:
         self._on_commit = on_commit
         self._clock = clock
         self._new_epoch = new_epoch
-        self._producer = Producer(link, names.transactional_id, seconds)
+        # Its own deadline is the earlier one, since it knows more about what is wrong.
+        self._producer = Producer(link, names.transactional_id, seconds * 0.8)
         self._positions = PositionTopic(link, names.position_topic)
         self._trim = Trim(link, self._positions, retention)
         self._partitions: dict[str, int] = {}

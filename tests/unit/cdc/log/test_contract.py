@@ -36,6 +36,8 @@ async def make_log(
     made: list[EventLog] = []
     kafka = request.getfixturevalue("kafka") if request.param == "kafka" else None
     project = f"contract-{uuid4().hex[:8]}"
+    if kafka is not None and request.function.__name__ == "test_starting_over_ends_the_epoch":
+        assert kafka.brokers  # noida-db, which may stand in, does not tell where an undone transaction ends
     epochs = map("epoch-{}".format, itertools.count(1))
 
     def make(**options: Any) -> EventLog:

@@ -108,7 +108,7 @@ class Result:
             case Initial():
                 self._initial = frame.docs
             case Ready(resumed=False):
-                if frame.key:
+                if frame.key is not None:
                     self._rows.learn(frame.key)
                 return self._loaded()
             case Diff():

@@ -215,11 +215,12 @@ class Connection:
 
 def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
     """The data of a `ready` event. count: rows of the initial result; None where none were sent. It names the key's
-    fields where it is known, so that the client can tell rows apart before the first change does."""
+    fields where it is known, so that the client can tell rows apart before the first change does; of an aggregate without
+    groups it has none."""
     what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
     if resumed:
         what = b'"resumed":true'
-    if subscription.key:
+    if subscription.key or subscription.live_query.shares is not None:
         what += b',"key":' + msgspec.json.encode(subscription.key)
     indexed = b"true" if subscription.live_query.is_indexed else b"false"
     return b'{"id":%b,%b,"indexed":%b}' % (subscription.id_json, what, indexed)

@@ -130,3 +130,14 @@ def test_changes_with_places_keep_the_order() -> None:
     changes = result.take(Diff("q1", 1, "9", [RowChange("update", {"id": "a"}, A, 1, 0)]))
     assert shown(changes) == [("update", {"id": "a"}, A)]
     assert result.docs == [A, C]
+
+
+def test_an_aggregate_without_groups_is_one_row_whatever_it_comes_to() -> None:
+    result = Result()
+    result.take(Initial("q1", [{"n": 1}]))
+    assert [change.type for change in result.take(Ready("q1", 1, key=()))] == ["initial"]
+    result.take(Reset("q1", "before_image_missing"))
+    result.take(Initial("q1", [{"n": 5}]))
+    assert [change.type for change in result.take(Ready("q1", 1, key=()))] == ["reset", "update"]
+    result.take(Diff("q1", 1, "7", [RowChange("update", {}, {"n": 6})]))
+    assert result.docs == [{"n": 6}]

@@ -64,7 +64,7 @@ async def test_initial_then_one_frame_a_transaction():
         client = world.connect(aggregation=TOTALS, q=OPEN)
         await client.until(1, "ready")
         assert client.frames[0] == ("initial", {"id": "q", "docs": [{"n": 1, "total": 5, "least": 5}]}, None)
-        assert client.frames[1][1] == {"id": "q", "count": 1, "indexed": True}
+        assert client.frames[1][1] == {"id": "q", "count": 1, "key": [], "indexed": True}
         await world.commit(
             ("u", row(2, 7, done=True), row(2, 7)), ("c", None, row(3, 1)), ("d", row(1, 5), None)
         )

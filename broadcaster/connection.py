@@ -215,8 +215,8 @@ class Connection:
 
 def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
     """The data of a `ready` event. count: rows of the initial result; None where none were sent. It names the key's
-    fields where it is known, so that the client can tell rows apart before the first change does; of an aggregate without
-    groups it has none."""
+    fields where it is known, so that the client can tell rows apart before the first change does; an aggregate without
+    groups has none."""
     what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
     if resumed:
         what = b'"resumed":true'

@@ -136,10 +136,14 @@ class Shares:
 
 
 def _number(value: Any, kind: str | None) -> str:
-    """The number that a row's value is, empty for all else. A fraction is its shortest digits, as in comparisons."""
-    if kind is None:
+    """The number that a row's value is, empty for all else. A fraction is its shortest digits, as in comparisons. A
+    plain number is the same whether or not its field has a kind, which is that of the change's other image perhaps."""
+    if kind is None or kind in _LETTERS_OF_KINDS:
         letter = _LETTERS.get(value.__class__)
-        return "" if letter is None else f"{letter}{value}"
+        if letter is not None:
+            return f"{letter}{value}"
+    if kind is None:
+        return ""
     if value == NAN and kind in HAS_NAN:
         return NAN
     letter = _LETTERS_OF_KINDS.get(kind)

@@ -52,11 +52,13 @@ class Extreme:
             self._size += len(rank) + len(json)
             self._trim()
 
-    def remove(self, rank: bytes, json: bytes) -> None:
-        """Take a value out that is in."""
+    def remove(self, rank: bytes, json: bytes) -> bool:
+        """Take a value out; False if it cannot be in."""
         value = self._value(rank, json)
         count = self._counts.get(value)
         if count is None:
+            if self._bound is None or value <= self._bound:
+                return False
             self._beyond -= 1
             if not self._beyond:
                 self._bound = None
@@ -66,6 +68,7 @@ class Extreme:
             del self._counts[value]
             del self._order[bisect_left(self._order, value)]
             self._size -= len(rank) + len(json)
+        return True
 
     def _value(self, rank: bytes, json: bytes) -> tuple[bytes, bytes]:
         return (rank.translate(INVERTED) if self._greatest else rank), json

@@ -262,9 +262,10 @@ class LiveQuery:
             self.totals = self.new_totals()
             self.totals.settle()
         deltas = self.totals.apply((before, after or b"") for _, _, after, before in outcome.deltas)
-        if self.totals.is_large or (self.totals.is_short and outcome.truncated):
-            is_large, self.totals = self.totals.is_large, None
-            return Outcome((), b"", tx, time, overflow=not is_large, is_large=is_large)
+        totals = self.totals
+        if totals.is_large or totals.is_wrong or (totals.is_short and outcome.truncated):
+            self.totals = None
+            return Outcome((), b"", tx, time, uncertain=not totals.is_large, is_large=totals.is_large)
         if self.totals.is_short:
             return Outcome((), b"", tx, time, is_short=True)
         if outcome.truncated:

@@ -21,19 +21,20 @@ class Totals:
 
     First rows are counted one by one, then it is told (`settle`), then it follows transactions (`apply`).
 
-    max_groups: so many rows it may have; is_large: it has more, and is of no use any more. is_short: the first of some
-    values is not known; it stays as it was told, and must be made anew from the database.
+    max_groups: so many rows it may have; is_large: it has more; is_wrong: what was not in was taken out; it is of no use
+    then. is_short: the first of some values is not known; it stays as it was told, and must be made anew from
+    the database.
     told: find → doc of every row, both JSON.
     """
 
-    __slots__ = ("_groups", "_max_groups", "_shares", "is_large", "is_short", "told")
+    __slots__ = ("_groups", "_max_groups", "_shares", "is_large", "is_short", "is_wrong", "told")
 
     def __init__(self, shares: Shares, max_groups: int) -> None:
         self._shares = shares
         self._max_groups = max_groups
         self._groups: dict[bytes, _Group] = {}
         self.told: dict[bytes, bytes] = {}
-        self.is_short = self.is_large = False
+        self.is_short = self.is_large = self.is_wrong = False
         if not shares.aggregation.group_by:
             self._groups[_ALL] = _Group(shares)  # it is there without rows too
 
@@ -50,7 +51,8 @@ class Totals:
     def uncount(self, share: bytes) -> bytes:
         """Take a row out that is in; returns its group."""
         one = self._shares.read(share)
-        self._groups[one.group].remove(one.values)
+        group = self._groups.get(one.group)
+        self.is_wrong = self.is_wrong or group is None or not group.remove(one.values)
         return one.group
 
     def lay(
@@ -79,7 +81,7 @@ class Totals:
                 touched[self.uncount(before)] = None
             if after:
                 touched[self.count(after)] = None
-            if self.is_large:
+            if self.is_large or self.is_wrong:
                 return []
         return self._tell(touched)
 
@@ -129,11 +131,14 @@ class _Group:
             if value is not None:
                 measure.add(value)
 
-    def remove(self, values: Sequence[Value | None]) -> None:
+    def remove(self, values: Sequence[Value | None]) -> bool:
         self.rows -= 1
-        for measure, value in zip(self._measures, values, strict=True):
-            if value is not None:
-                measure.remove(value)
+        removed = [
+            measure.remove(value)
+            for measure, value in zip(self._measures, values, strict=True)
+            if value is not None
+        ]
+        return self.rows >= 0 and all(removed)
 
     def doc(self, find: bytes) -> bytes:
         """The row: the group's fields, then the aggregates."""
@@ -170,12 +175,11 @@ class _Measure:
         for one in self._extremes:
             one.add(value.rank, value.json)
 
-    def remove(self, value: Value) -> None:
+    def remove(self, value: Value) -> bool:
         self._count -= 1
         if self._sum is not None and value.number:
             self._sum.remove(value.number)
-        for one in self._extremes:
-            one.remove(value.rank, value.json)
+        return self._count >= 0 and all(one.remove(value.rank, value.json) for one in self._extremes)
 
     def result(self, function: Function) -> bytes:
         """As JSON."""

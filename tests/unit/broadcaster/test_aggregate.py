@@ -34,6 +34,8 @@ def test_equal_rows_have_equal_shares():
     [
         (3, None, "i3"),
         (0.5, None, "f0.5"),
+        (3, "float", "i3"),
+        (3, "timestamptz", ""),
         (True, None, ""),
         ("3", None, ""),
         ({"a": 1}, None, ""),

@@ -205,6 +205,19 @@ async def test_truncate_begins_anew_with_what_is_left():
         assert world.reader.reads == 1
 
 
+async def test_an_old_image_that_was_not_counted_starts_over():
+    async with World() as world:
+        await world.commit(("c", None, row(1, 5)))
+        client = world.connect(aggregation=BY_S, q=OPEN)
+        await client.until(1, "ready")
+        await world.commit(("u", row(1, 5, "another"), row(1, 6)))
+        await client.until(2, "ready")
+        assert [data["reason"] for kind, data, _ in client.frames if kind == "reset"] == [
+            "before_image_missing"
+        ]
+        await settled(world, client, group_by=["s"])
+
+
 @pytest.mark.parametrize("reason", ["before_image_missing", "transaction_too_large", "columns_changed"])
 async def test_what_cannot_be_followed_starts_over(reason):
     async with World(transaction_bytes=2000) as world:

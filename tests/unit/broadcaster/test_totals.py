@@ -74,3 +74,14 @@ def test_the_difference_leads_from_one_to_the_other():
         (b"update", b"c", b"4", b""),
         (b"insert", b"d", b"5", b""),
     ]
+
+
+def test_what_is_taken_out_and_was_not_in_is_seen():
+    a1, a2, b1 = of(BY_S, {"s": "a", "p": 1}, {"s": "a", "p": 2}, {"s": "b", "p": 1})
+    for share in (a2, b1):
+        totals = made(BY_S, 10, [a1])
+        assert totals.apply([(share, b"")]) == []
+        assert totals.is_wrong
+    totals = made(BY_S, 10, [a1])
+    totals.apply([(a1, b""), (b"", a1)])
+    assert not totals.is_wrong

@@ -21,8 +21,8 @@ class Totals:
 
     First rows are counted one by one, then it is told (`settle`), then it follows transactions (`apply`).
 
-    max_groups: so many rows it may have; is_large: it has more; is_wrong: what was not in was taken out; it is of no use
-    then. is_short: the first of some values is not known; it stays as it was told, and must be made anew from
+    max_groups: so many rows it may have; is_large: it has more; is_wrong: what was not in was taken out; it is of no
+    use then. is_short: the first of some values is not known; it stays as it was told, and must be made anew from
     the database.
     told: find → doc of every row, both JSON.
     """

@@ -81,7 +81,8 @@ def transactions(
 ) -> Iterator[tuple[Part, int, int]]:
     """Group a chunk's entries: (part, first offset, last offset) for each transaction, in order.
 
-    Changes of unwanted collections are left out of the part, but not of the offsets. Tombstones carry nothing new.
+    Changes of unwanted collections are left out of the part, but not of the offsets. Tombstones carry nothing new, nor
+    do rows that a tailer has read (`r`): whoever asks reads for himself.
     """
     part: Part | None = None
     first = last = 0
@@ -90,6 +91,9 @@ def transactions(
             last = offset
             continue
         envelope = decode_envelope(value)
+        if envelope.op == "r":
+            last = offset
+            continue
         source = envelope.source
         identity = (source.txId, source.commit_lsn)
         if part is None or identity != part.identity:

@@ -226,6 +226,26 @@ def check(file: Path) -> None:
 
 @main.command()
 @options.config_file
+@click.option(
+    "--tailer",
+    type=options.Address(),
+    default="127.0.0.1:4123",
+    show_default=True,
+    help="The `--listen` address of the running tailer, or of `livetail dev`.",
+)
+@click.argument("database", metavar="DB")
+@click.argument("collection")
+def snapshot(file: Path, tailer: tuple[str, int], database: str, collection: str) -> None:
+    """Have all rows of a collection written into the event log, as events `r`, while the tailer goes on."""
+    from cdc.process import load_config, run
+    from cdc.snapshot.ask import ask_for_snapshot
+
+    config = load_config("snapshot", file)
+    run("snapshot", ask_for_snapshot(config, tailer, database, collection, click.echo))
+
+
+@main.command()
+@options.config_file
 @options.log_dir
 @options.prod
 @click.argument("database", metavar="DB")

@@ -15,7 +15,8 @@ from cdc.config import Config
 from cdc.health import Health
 from cdc.logs import Logs
 from cdc.metrics import Metrics
-from cdc.runner import run_tailer
+from cdc.runner import run_tailer, snapshots_of
+from cdc.snapshot.routes import snapshot_routes
 
 
 async def serve_dev(
@@ -33,9 +34,18 @@ async def serve_dev(
     registry = CollectorRegistry()
     health = Health(config.realtime.ready_lag)
     logs = Logs(config, log_dir)
+    snapshots = snapshots_of(config)
+
+    def add_routes(app: web.Application) -> None:
+        app.add_routes(snapshot_routes(config, snapshots))
+        if extend is not None:
+            extend(app)
+
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            run_tailer(config, None, logs, Metrics(registry), health, reset_position=reset_position)
+            run_tailer(
+                config, None, logs, Metrics(registry), health, snapshots, reset_position=reset_position
+            )
         )
         group.create_task(
             serve(
@@ -44,7 +54,7 @@ async def serve_dev(
                 registry,
                 listen,
                 on_ready=on_ready,
-                extend=extend,
+                extend=add_routes,
                 console=console,
                 tailer=lambda: health.report(time.time()),
             )

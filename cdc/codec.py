@@ -58,6 +58,22 @@ def encode_event(
     return _encoder.encode(envelope)
 
 
+def encode_read(
+    doc: bytes, source: Mapping[str, Any], ts_ms: int, types: Mapping[str, str] | None = None
+) -> bytes:
+    """Encode the value of an `r` event: a row as JSON that was read, not changed, so that no transaction is named."""
+    envelope = {
+        "before": None,
+        "after": msgspec.Raw(doc),
+        "source": source,
+        "op": "r",
+        "ts_ms": ts_ms,
+        "transaction": None,
+        **({"types": types} if types else {}),
+    }
+    return _encoder.encode(envelope)
+
+
 def encode_key(fields: Mapping[str, Any]) -> bytes:
     """Encode a key: its fields in key order, each a JSON value. Two keys are equal if and only if their bytes are.
 

@@ -107,18 +107,21 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection; `read` is the rule of who may read which of its rows. partitions, compact: of its Kafka topic."""
+    """One collection; `read` is the rule of who may read which of its rows. partitions, compact: of its Kafka topic;
+    is_snapshotted: the log begins with all of its rows."""
 
     name: str
     is_realtime: bool = False
     read: Rule | None = None
     partitions: int = 1
     compact: bool = False
+    is_snapshotted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database; `default_read` is the rule of collections that have none of their own."""
+    """One database; `default_read` is the rule of collections that have none of their own. begins_anew: where its log
+    was lost, the event log begins anew by itself."""
 
     alias: str
     type: str
@@ -129,6 +132,7 @@ class Database:
     publication: str | None = None
     collections: Mapping[str, Collection] = field(default_factory=dict)
     default_read: Rule | None = None
+    begins_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{
 _OTHER_OPERATIONS: Final = ("create", "update", "delete", "aggr")
 DEFAULT_COLLECTION: Final = "default"
 
+# fmt: off
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("id", "secret", "auth", "modules"),
     "auth": AUTH_KEYS,
@@ -54,10 +55,15 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "modules.realtime.kafka": KAFKA_KEYS,
     "modules.realtime.retention": ("age", "size"),
     "modules.realtime.cors": ("origins",),
-    "modules.crud.<alias>": ("type", "conn", "isPrimary", "manage", "slot", "publication", "collections"),
-    "modules.crud.<alias>.collections.<name>": ("isRealtimeEnabled", "rules", "partitions", "compact"),
+    "modules.crud.<alias>": (
+        "type", "conn", "isPrimary", "manage", "onPositionLost", "slot", "publication", "collections",
+    ),
+    "modules.crud.<alias>.collections.<name>": (
+        "isRealtimeEnabled", "rules", "snapshot", "partitions", "compact",
+    ),
     "modules.crud.<alias>.collections.<name>.rules": ("read", *_OTHER_OPERATIONS),
 }
+# fmt: on
 """Every key by where it stands; `modules.realtime.limits` holds the fields of `Limits` in camel case."""
 
 
@@ -194,7 +200,7 @@ class _Parser:
                 given[key].fail(f"{_NAMES[kind]} has no {key}; only Postgres has")
         collections: dict[str, Collection] = {}
         for name, entry in given["collections"].mapping().items() if "collections" in given else ():
-            collections[name] = self._collection(name, entry)
+            collections[name] = self._collection(name, entry, kind)
         default = collections.pop(DEFAULT_COLLECTION, None)
         if default is not None and default.is_realtime:
             given["collections"].fail(
@@ -208,10 +214,12 @@ class _Parser:
             manage="manage" not in given or given["manage"].boolean(),
             collections=collections,
             default_read=None if default is None else default.read,
+            begins_anew="onPositionLost" in given
+            and given["onPositionLost"].choice(("fail", "resnapshot")) == "resnapshot",
             **names,
         )
 
-    def _collection(self, name: str, node: Reader) -> Collection:
+    def _collection(self, name: str, node: Reader, kind: str) -> Collection:
         if name != DEFAULT_COLLECTION and not can_be_named(name):
             node.fail("a collection is `name`, or `schema.name`, on MySQL `database.name`")
         given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
@@ -227,8 +235,12 @@ class _Parser:
                     self._ask_for_tokens(rule, read)
                 else:
                     self._ignored.append(rule.path)
+        is_snapshotted = "snapshot" in given and given["snapshot"].choice(("none", "initial")) == "initial"
+        if is_snapshotted and kind != "postgres":
+            given["snapshot"].fail(f"{_NAMES[kind]} has no snapshots in the log yet; only Postgres has")
         return Collection(
             name,
+            is_snapshotted=is_snapshotted,
             is_realtime="isRealtimeEnabled" in given and given["isRealtimeEnabled"].boolean(),
             read=read,
             partitions=given["partitions"].whole() if "partitions" in given else 1,

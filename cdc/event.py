@@ -102,10 +102,10 @@ class Chunk:
 
 
 class SourceInfo(msgspec.Struct, frozen=True):
-    """The envelope's `source` block, as far as a reader needs it."""
+    """The envelope's `source` block, as far as a reader needs it. txId: empty where no transaction did it."""
 
-    txId: str  # noqa: N815 - Debezium's name
     ts_ms: int
+    txId: str = ""  # noqa: N815 - Debezium's name
     commit_lsn: int = 0
 
 
@@ -126,7 +126,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     op: str
     source: SourceInfo
-    transaction: TransactionInfo
+    transaction: TransactionInfo | None = None
     raw_before: msgspec.Raw = msgspec.field(name="before", default=_NULL)
     raw_after: msgspec.Raw = msgspec.field(name="after", default=_NULL)
     types: dict[str, str] | None = None

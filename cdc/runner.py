@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from cdc.config import Config
@@ -16,6 +16,7 @@ from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
 from cdc.requirement import Requirement
+from cdc.snapshot.snapshots import Snapshots
 from cdc.status import Fact
 from cdc.tailer import Source
 
@@ -40,10 +41,12 @@ async def run_tailer(
     logs: Callable[[str], EventLog],
     metrics: Metrics,
     health: Health,
+    snapshots: Mapping[str, Snapshots],
     *,
     reset_position: bool = False,
 ) -> None:
-    """Run the pipelines of `databases` (None: all that are live) until cancelled; `logs` gives each alias its log.
+    """Run the pipelines of `databases` (None: all that are live) until cancelled; `logs` gives each alias its log,
+    `snapshots` are those of `snapshots_of`.
 
     One that fails for good does not disturb the others; once all have, the first failure is raised.
     """
@@ -58,7 +61,9 @@ async def run_tailer(
             logs(alias),
             own_health,
             own,
+            snapshots=snapshots.get(alias),
             reset_position=reset_position,
+            begins_anew=config.databases[alias].begins_anew,
         )
     failures: list[Exception] = []
 
@@ -77,6 +82,22 @@ async def run_tailer(
 
 def _ready(health: SourceHealth, ready_lag: float) -> float:
     return float(health.ready(time.time(), ready_lag))
+
+
+def snapshots_of(config: Config, databases: Sequence[str] | None = None) -> dict[str, Snapshots]:
+    """By alias the snapshots of each database that has them. Raises as `tailed`."""
+    found: dict[str, Snapshots] = {}
+    for alias in tailed(config, databases):
+        database = config.databases[alias]
+        if database.type != "postgres":
+            continue
+        from cdc.postgres.chunks import PostgresChunks
+        from cdc.postgres.target import Target
+
+        live = config.realtime_collections(alias)
+        initial = [name for name in live if database.collections[name].is_snapshotted]
+        found[alias] = Snapshots(alias, partial(PostgresChunks, Target.of(config, alias)), live, initial)
+    return found
 
 
 def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:

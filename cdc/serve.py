@@ -12,7 +12,8 @@ from cdc.health import Health
 from cdc.log import EventLog
 from cdc.metrics import Metrics
 from cdc.process import listen
-from cdc.runner import run_tailer
+from cdc.runner import run_tailer, snapshots_of
+from cdc.snapshot.routes import snapshot_routes
 from cdc.web import application
 
 
@@ -30,7 +31,10 @@ async def serve_tailers(
     """
     registry = CollectorRegistry()
     health, metrics = Health(config.realtime.ready_lag), Metrics(registry)
-    runner = web.AppRunner(application(health, registry), access_log=None, shutdown_timeout=1)
+    snapshots = snapshots_of(config, databases)
+    app = application(health, registry)
+    app.add_routes(snapshot_routes(config, snapshots))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     try:
         await listen(runner, address)
         await run_tailer(
@@ -39,6 +43,7 @@ async def serve_tailers(
             logs,
             metrics,
             health,
+            snapshots,
             reset_position=reset_position,
         )
     finally:

@@ -17,13 +17,13 @@ from broadcaster.snapshot.gathering import Gathering, wanted
 from broadcaster.snapshot.postgres_conditions import ColumnInfo, quoted
 from broadcaster.snapshot.postgres_order import bands
 from broadcaster.snapshot.postgres_sql import push_down
-from broadcaster.snapshot.postgres_visibility import visibility
 from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import SourceUnavailable
 from cdc.postgres.catalog import Column, Table, table_by_name, types_of
 from cdc.postgres.connect import connect, unavailable
 from cdc.postgres.facts import end_of_log
 from cdc.postgres.values import KeyDocTypes, PgType, compile_row
+from cdc.postgres.visibility import visibility
 
 log = logging.getLogger(__name__)
 

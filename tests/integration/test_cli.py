@@ -166,7 +166,7 @@ async def until(port: int, path: str, wanted: int, *words: str) -> None:
 
 def test_help_and_version(cli: Cli) -> None:
     listed = cli.end([*LIVETAIL, "--help"], 0)
-    for command in ("demo", "dev", "cdc", "broadcaster", "check", "events", "status"):
+    for command in ("demo", "dev", "cdc", "broadcaster", "check", "events", "snapshot", "status"):
         assert f"\n  {command} " in listed
         assert f"Usage: python -m broadcaster.cli {command} [OPTIONS]" in cli.end(
             [*LIVETAIL, command, "-h"], 0
@@ -385,20 +385,25 @@ async def test_dev_and_then_the_events(cli: Cli, todos: Database) -> None:
             shown := await asyncio.to_thread(cli.run, "events", "sql-postgres", "todos", code=0)
         ) == 0 or (shown.count("\n") < 2):
             pass
+    asked = ("snapshot", "sql-postgres", "todos", "--tailer", f"127.0.0.1:{port}")
+    assert (await asyncio.to_thread(cli.run, *asked, code=0)).splitlines()[-1] == "done"
+    shown = await asyncio.to_thread(cli.run, "events", "sql-postgres", "todos", code=0)
     said = await asyncio.to_thread(cli.stop, signal.SIGINT)
+    assert "the tailer at" in one_line(cli.run(*asked, code=1))
     assert (
         f"Serving todo-app on http://127.0.0.1:{port}, event log in {cli.folder}/.livetail/todo-app\n" in said
     )
     assert f"curl -N 'http://127.0.0.1:{port}/v1/api/todo-app/realtime/sql-postgres/todos'" in said
 
-    first, second = map(json.loads, shown.splitlines())
+    first, second, read = map(json.loads, shown.splitlines())
     assert (first["key"], first["value"]["after"]) == ({"id": 1}, {"id": 1, "done": False})
     assert (second["value"]["op"], second["value"]["before"]["done"]) == ("u", False)
-    later = cli.run("events", "sql-postgres", "todos", "--from", str(second["offset"]), code=0)
-    assert later == shown.splitlines(keepends=True)[1]
-    assert cli.run("events", "sql-postgres", "todos", "--from", str(second["offset"] + 1), code=0) == ""
+    assert (read["value"]["op"], read["value"]["after"]) == ("r", {"id": 1, "done": True})
+    later = cli.run("events", "sql-postgres", "todos", "--from", str(read["offset"]), code=0)
+    assert later == shown.splitlines(keepends=True)[2]
+    assert cli.run("events", "sql-postgres", "todos", "--from", str(read["offset"] + 1), code=0) == ""
     gone = one_line(cli.run("events", "sql-postgres", "todos", "--from", "0", code=1))
-    assert "the log keeps offsets 1 to 2 only" in gone
+    assert "the log keeps offsets 1 to 3 only" in gone
     assert "UNMET" not in cli.run("check", code=0)
 
 

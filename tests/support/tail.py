@@ -16,6 +16,7 @@ from cdc.health import SourceHealth
 from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
+from cdc.snapshot.snapshots import Snapshots
 from cdc.tailer import Source
 from support.memory_log import MemoryLog
 
@@ -67,10 +68,16 @@ class Tail:
     _end: int | None = None
 
     @asynccontextmanager
-    async def running(self, make: Callable[[DatabaseMetrics], Source]) -> AsyncIterator[asyncio.Task[None]]:
-        """A pipeline of a fresh source into the log, cancelled at the end; await it to see it fail."""
+    async def running(
+        self, make: Callable[[DatabaseMetrics], Source], snapshots: Snapshots | None = None, **options: Any
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """A pipeline of a fresh source into the log, cancelled at the end; await it to see it fail. options: the
+        pipeline's."""
         metrics = self.metrics.database("db")
-        task = asyncio.create_task(Pipeline("db", make(metrics), self.log, self.health, metrics).run())
+        pipeline = Pipeline(
+            "db", make(metrics), self.log, self.health, metrics, snapshots=snapshots, **options
+        )
+        task = asyncio.create_task(pipeline.run())
         try:
             yield task
         finally:

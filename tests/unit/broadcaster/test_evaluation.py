@@ -103,3 +103,18 @@ def test_equal_outcomes_are_encoded_once():
     evaluation.add(query_of("q2", {"n": {"$lt": 5}}))
     told = outcomes(evaluation, one(1, "c", after={"id": 1, "n": 1}))
     assert told["q1"] is told["q2"]
+
+
+def test_rows_that_a_tailer_has_read_tell_nothing():
+    evaluation = Evaluation()
+    evaluation.add(query_of("all", {}))
+    read = b'{"before":null,"after":{"id":1},"source":{"ts_ms":1},"op":"r","ts_ms":1,"transaction":null}'
+    alone = Chunk([(1, "todos", b'{"id":1}', read)], 1, Position(EPOCH, 700), 0)
+    assert list(evaluation.run(alone)) == []
+    entry = (2, *event("c", 7, 1, after={"id": 2}))
+    (done,) = evaluation.run(
+        Chunk([entry, (3, "todos", b'{"id":1}', read)], 3, Position(EPOCH, 700), 0),
+    )
+    assert (done.first, done.last) == (2, 3)
+    ((_, outcome),) = done.outcomes
+    assert [key for _, key, _, _ in outcome.deltas] == [b'{"id":2}']

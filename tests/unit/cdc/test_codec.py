@@ -61,7 +61,7 @@ def test_round_trip(
     )
     envelope = decode_envelope(value)
     assert (envelope.op, envelope.before, envelope.after) == (op, as_json(before), as_json(after))
-    assert envelope.source == SourceInfo("771", 1_790_000_000_000, 23_907_384)
+    assert envelope.source == SourceInfo(1_790_000_000_000, "771", 23_907_384)
     assert envelope.transaction == TransactionInfo("771", number + 1, number, last)
     assert envelope.types == (types or None)
     assert json.loads(value)["ts_ms"] == 5

@@ -122,8 +122,9 @@ def test_every_key():
               manage: false
               slot: my_slot
               publication: my_publication
+              onPositionLost: resnapshot
               collections:
-                public.todos: {isRealtimeEnabled: true, partitions: 4, compact: true}
+                public.todos: {isRealtimeEnabled: true, partitions: 4, compact: true, snapshot: initial}
                 hidden: {isRealtimeEnabled: false, rules: {read: {rule: deny}}}
                 unsaid: {}
                 default: {rules: {read: {rule: allow}}}
@@ -171,6 +172,7 @@ def test_every_key():
     assert (database.slot, database.publication) == ("my_slot", "my_publication")
     assert list(database.collections) == ["public.todos", "hidden", "unsaid"]
     assert database.collections["public.todos"].partitions == 4
+    assert (database.begins_anew, database.collections["public.todos"].is_snapshotted) == (True, True)
     assert database.collections["hidden"].read == Deny()
     assert database.default_read == Allow()
     assert config.realtime_collections("main") == ("public.todos",)

@@ -34,6 +34,7 @@ class Rig:
     slept: list[float] = field(default_factory=list)
     before_sleep: Callable[[], None] = lambda: None
     reset_position: bool = False
+    begins_anew: bool = False
 
     def pipeline(self) -> Pipeline:
         return Pipeline(
@@ -43,6 +44,7 @@ class Rig:
             self.health,
             Metrics(self.registry).database("db"),
             reset_position=self.reset_position,
+            begins_anew=self.begins_anew,
             clock=self.clock.now,
             sleep=self._sleep,
             jitter=lambda: 1.0,
@@ -299,6 +301,27 @@ async def test_reset_position_begins_anew_once() -> None:
     assert again.source.resets == 1
     assert again.source.opened == [None, position(7)]
     assert await again.keys() == [key("x"), key("y")]
+
+
+async def test_a_lost_position_is_given_up_where_that_is_wanted() -> None:
+    lost = Fail(PositionLost("slot gone"))
+    rig = Rig(ScriptedSource([batch(1, "a"), lost, batch(2, "b")]), begins_anew=True)
+    await rig.run_until_idle()
+    assert rig.source.resets == 1
+    assert rig.source.opened == [None, None]
+    assert rig.value("cdc_retries_total", reason="position_lost") == 1
+
+
+async def test_but_not_again_and_again() -> None:
+    """Three times in an hour; after that an operator must choose. What is longer ago does not count."""
+    again = [Fail(PositionLost(f"gone {number}")) for number in range(7)]
+    rig = Rig(ScriptedSource([batch(1, "a"), *again]), begins_anew=True)
+    times = iter((0, 0, 3600, 0, 0, 0))
+    rig.before_sleep = lambda: rig.clock.advance(next(times))
+    with pytest.raises(PositionLost, match="gone 6"):
+        await rig.pipeline().run()
+    assert rig.health.state is State.FAILED
+    assert rig.source.resets == 6
 
 
 async def test_counts_events_resets_and_lag() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from broadcaster.snapshot.postgres_visibility import visibility
+from cdc.postgres.visibility import visibility
 
 WRAP = 1 << 32
 

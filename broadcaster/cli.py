@@ -17,6 +17,7 @@ from cdc.__main__ import main as cdc_command
 if TYPE_CHECKING:
     from broadcaster.demo.demo import Kind
     from broadcaster.worker import Worker
+    from cdc.log_output import LogStyle
 
 _listen = options.listen("127.0.0.1:4122", "the API, health and metrics")
 
@@ -48,13 +49,13 @@ main.add_command(cdc_command, "cdc")
     show_default=True,
     help="The database to play with.",
 )
-@options.verbose
-def demo(listen: tuple[str, int], data_dir: Path | None, db: Kind, *, verbose: bool) -> None:
+@options.logging
+def demo(listen: tuple[str, int], data_dir: Path | None, db: Kind, *, log: LogStyle) -> None:
     """Play with live queries on a database of the demo's own, on a page of its own."""
     from broadcaster.demo.demo import run_demo
     from cdc.process import run
 
-    run("demo", run_demo(db, listen, data_dir, click.echo), verbose=verbose)
+    run("demo", run_demo(db, listen, data_dir, click.echo), log=log)
 
 
 @main.command()
@@ -62,9 +63,9 @@ def demo(listen: tuple[str, int], data_dir: Path | None, db: Kind, *, verbose: b
 @_listen
 @options.log_dir
 @options.reset_position
-@options.verbose
+@options.logging
 def dev(
-    file: Path, listen: tuple[str, int], log_dir: Path | None, *, reset_position: bool, verbose: bool
+    file: Path, listen: tuple[str, int], log_dir: Path | None, *, reset_position: bool, log: LogStyle
 ) -> None:
     """Tailers and broadcaster in one process, over an embedded event log."""
     from broadcaster.dev import serve_dev
@@ -86,7 +87,7 @@ def dev(
     run(
         "dev",
         serve_dev(config, listen=listen, log_dir=folder, reset_position=reset_position, on_ready=on_ready),
-        verbose=verbose,
+        log=log,
     )
 
 
@@ -102,9 +103,9 @@ def dev(
     show_default=True,
     help="How many processes serve the address together.",
 )
-@options.verbose
+@options.logging
 def broadcaster(
-    file: Path, listen: tuple[str, int], log_dir: Path | None, *, prod: bool, workers: int, verbose: bool
+    file: Path, listen: tuple[str, int], log_dir: Path | None, *, prod: bool, workers: int, log: LogStyle
 ) -> None:
     """Serve live queries from the event log (also `python -m broadcaster`)."""
     from prometheus_client import CollectorRegistry
@@ -112,23 +113,24 @@ def broadcaster(
     from broadcaster.serve import serve
     from broadcaster.supervisor import supervise, supervised
     from cdc.errors import ConfigError
-    from cdc.process import fail, load_config, logs_of, run, start_logging
+    from cdc.log_output import start_logging
+    from cdc.process import fail, load_config, logs_of, run
 
     config = load_config("broadcaster", file)
     logs = logs_of("broadcaster", file, config, log_dir, prod=prod)
     if workers == 1:
-        run("broadcaster", logs.around(serve(config, logs, CollectorRegistry(), listen)), verbose=verbose)
+        run("broadcaster", logs.around(serve(config, logs, CollectorRegistry(), listen)), log=log)
 
     def live(worker: Worker, address: tuple[str, int]) -> NoReturn:
-        start_logging(verbose=verbose, who=f"worker {worker.index}")
+        start_logging(log, who=f"worker {worker.index}")
         work = serve(config, logs, CollectorRegistry(), address, worker=worker)
-        run("broadcaster", logs.around(supervised(worker, work)))
+        run("broadcaster", logs.around(supervised(worker, work)), log)
 
-    start_logging(verbose=verbose)
+    start_logging(log)
     try:
         supervise(workers, listen, live)
     except ConfigError as error:
-        fail("broadcaster", error)
+        fail("broadcaster", error, log)
 
 
 @main.command()

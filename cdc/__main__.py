@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cdc import options
+from cdc.log_output import LogStyle
 
 
 @click.command()
@@ -18,7 +19,7 @@ from cdc import options
 @options.log_dir
 @options.prod
 @options.reset_position
-@options.verbose
+@options.logging
 def main(
     file: Path,
     databases: tuple[str, ...],
@@ -27,7 +28,7 @@ def main(
     *,
     prod: bool,
     reset_position: bool,
-    verbose: bool,
+    log: LogStyle,
 ) -> None:
     """Tail databases into the event log (also `python -m cdc`)."""
     from cdc.process import load_config, logs_of, run
@@ -36,7 +37,7 @@ def main(
     config = load_config("cdc", file)
     logs = logs_of("cdc", file, config, log_dir, prod=prod)
     work = serve_tailers(config, databases or None, logs, listen, reset_position=reset_position)
-    run("cdc", logs.around(work), verbose=verbose)
+    run("cdc", logs.around(work), log=log)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class SourceHealth:
-    """One source. `lag` is that of the last batch (s, commit to log); `appending_since` is set while a batch is on
-    its way into the log (Unix s), since then the lag grows with the time."""
+    """One source. `lag` is that of the last batch (s, commit to log), `events` are all so far; `appending_since` is set
+    while a batch is on its way into the log (Unix s), since then the lag grows with the time."""
 
     state: State = State.STARTING
     reason: str = ""
     lag: float = 0.0
+    events: int = 0
     appending_since: float | None = None
 
     def enter(self, state: State, reason: str = "") -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
+
+from cdc.log_output import LogStyle
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -51,7 +54,25 @@ reset_position: Decorator = click.option(
     is_flag=True,
     help="Where the database's log was lost: go on from now. All live queries start over.",
 )
-verbose: Decorator = click.option("-v", "--verbose", is_flag=True, help="Log details.")
+
+
+def logging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--verbose` and `--log-format`, which the command gets as `log`, a `LogStyle`."""
+
+    @click.option("-v", "--verbose", is_flag=True, help="Log details.")
+    @click.option(
+        "--log-format",
+        type=click.Choice(("text", "json")),
+        default="text",
+        show_default=True,
+        envvar="LOG_FORMAT",
+        help="How log lines look. Also LOG_FORMAT=json.",
+    )
+    @wraps(command)
+    def logged(*given: Any, verbose: bool, log_format: str, **options: Any) -> Any:
+        return command(*given, log=LogStyle(verbose, log_format == "json"), **options)
+
+    return logged
 
 
 def listen(default: str, what: str) -> Decorator:

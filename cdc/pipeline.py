@@ -154,6 +154,7 @@ class Pipeline:
     def _appended(self, batch: Batch, begun: float) -> None:
         now = self._clock()
         self._health.appending_since = None
+        self._health.events += len(batch.records)
         self._metrics.append_seconds.observe(max(0.0, now - begun))
         self._metrics.appended(batch.records)
         for reset in batch.resets:

@@ -21,11 +21,13 @@ from aiohttp import web
 from cdc.config import Config
 from cdc.config_parse import load
 from cdc.errors import ConfigError, LivetailError, PositionLost
+from cdc.log_output import LogStyle, start_logging
 from cdc.logs import Logs
 
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
 POSITION_LOST: Final = 3
+_USUAL: Final = LogStyle()
 _STOP_SECONDS: Final = 4.0
 _DESCRIPTORS: Final = 1 << 16
 
@@ -71,29 +73,18 @@ def unusable(address: tuple[str, int], error: OSError) -> ConfigError:
     return ConfigError(f"{address[0]}:{address[1]} {why}; choose another with --listen host:port")
 
 
-def run(name: str, work: Coroutine[Any, Any, None], *, verbose: bool = False) -> NoReturn:
+def run(name: str, work: Coroutine[Any, Any, None], log: LogStyle = _USUAL) -> NoReturn:
     """Run until the work is done, or until SIGTERM or SIGINT stops it; exit with the contract's code.
 
     A mistake of the user's is one line on standard error, never a traceback.
     """
-    start_logging(verbose=verbose)
+    start_logging(log)
     allow_descriptors()
     try:
         uvloop.run(_until_stopped(work))
     except (LivetailError, ExceptionGroup) as error:
-        fail(name, _first(error))
+        fail(name, _first(error), log)
     sys.exit(0)
-
-
-def start_logging(*, verbose: bool, who: str = "") -> None:
-    """To standard error. Does nothing the second time, unless `who` is given: which of several processes this is."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=f"%(asctime)s %(levelname)-7s {who and f'[{who}] '}%(message)s",
-        stream=sys.stderr,
-        force=bool(who),
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def allow_descriptors() -> None:
@@ -106,11 +97,14 @@ def allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def fail(name: str, error: BaseException) -> NoReturn:
+def fail(name: str, error: BaseException, log: LogStyle = _USUAL) -> NoReturn:
     """Say what is wrong and exit with its code; what is no mistake of the user's is raised."""
     if not isinstance(error, LivetailError):
         raise error
-    click.echo(f"livetail {name}: {error}", err=True)
+    if log.json:
+        logging.getLogger(f"livetail.{name}").critical("%s", error)
+    else:
+        click.echo(f"livetail {name}: {error}", err=True)
     code = (
         POSITION_LOST if isinstance(error, PositionLost) else USAGE if isinstance(error, ConfigError) else 1
     )

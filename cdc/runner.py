@@ -15,6 +15,7 @@ from cdc.heap import keep_heap
 from cdc.log import EventLog
 from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
+from cdc.progress import tell_progress
 from cdc.requirement import Requirement
 from cdc.snapshot.snapshots import Snapshots
 from cdc.status import Fact
@@ -74,8 +75,11 @@ async def run_tailer(
             failures.append(error)
 
     async with asyncio.TaskGroup() as group:
-        for pipeline in pipelines.values():
-            group.create_task(run(pipeline))
+        telling = group.create_task(tell_progress(health))
+        async with asyncio.TaskGroup() as running:
+            for pipeline in pipelines.values():
+                running.create_task(run(pipeline))
+        telling.cancel()
     if failures:
         raise failures[0]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import get_completion_class
 from prometheus_client import CollectorRegistry
 
 import broadcaster.client
@@ -103,6 +104,17 @@ def test_options(docs):
         if option.startswith("--") and option != "--config"  # told as -c
     }
     assert missing(options, section(docs, "Commands")) == []
+
+
+def test_words_complete_in_the_shells_that_are_told(docs):
+    for shell in ("bash", "zsh", "fish"):
+        assert f"{shell}_source" in section(docs, "Commands")
+        complete = get_completion_class(shell)
+        assert complete is not None
+        completion = complete(main, {}, "livetail", "_LIVETAIL_COMPLETE")
+        assert "_LIVETAIL_COMPLETE" in completion.source()
+        assert [item.value for item in completion.get_completions([], "ini")] == ["init"]
+        assert "--log-format" in [item.value for item in completion.get_completions(["dev"], "--log")]
 
 
 def test_every_command_and_option_has_a_help_text():

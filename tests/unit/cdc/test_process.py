@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import resource
 import subprocess
 import sys
@@ -48,3 +50,35 @@ def test_what_does_not_stop_is_left() -> None:
         _, said = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "left as it is" in said
+
+
+_FAIL = """
+import logging
+from cdc.errors import ConfigError
+from cdc.log_output import LogStyle
+from cdc.process import run
+
+async def work():
+    logging.getLogger("cdc.x").info("%s begins\\nanew", "é")
+    logging.getLogger("cdc.x").debug("not told")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("cdc.x").exception("oh")
+    raise ConfigError("not so")
+
+run("test", work(), LogStyle(json=True))
+"""
+
+
+def test_log_lines_for_programs() -> None:
+    done = subprocess.run([sys.executable, "-c", _FAIL], capture_output=True, text=True)
+    assert done.returncode == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["logger"], line["message"]) for line in lines] == [
+        ("info", "cdc.x", "é begins\nanew"),
+        ("error", "cdc.x", "oh"),
+        ("critical", "livetail.test", "not so"),
+    ]
+    assert "ZeroDivisionError" in lines[1]["traceback"]
+    assert all(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z", line["time"]) for line in lines)

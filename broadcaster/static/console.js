@@ -27,7 +27,9 @@ let token = null;
 /** What the server says of itself. */
 async function ask(what) {
   const headers = token ? {Authorization: `Bearer ${token}`} : {};
-  const response = await fetch(`/console/${what}`, {headers});
+  const response = await fetch(`/console/${what}`, {headers}).catch(cause => {
+    throw new Error("The server does not answer. Does it still run?", {cause});
+  });
   const body = await response.json();
   if (response.ok) return body;
   throw Object.assign(new Error(body.error.message), {needsToken: response.status === 401 || response.status === 403});
@@ -36,6 +38,13 @@ async function ask(what) {
 function complain(text) {
   $("note").textContent = text;
   $("note").hidden = !text;
+}
+
+/** How the stream stands, by a name of API's. */
+function showState(name) {
+  const [state, text] = STATES[name];
+  $("state").dataset.state = state;
+  $("state-text").textContent = text;
 }
 
 // -- the result -----------------------------------------------------------------------------------------------
@@ -296,10 +305,8 @@ class Work {
   }
 
   #showState(name, error) {
-    const [state, text] = STATES[name];
     if (name === "connecting") this.#isLive = false;
-    $("state").dataset.state = state;
-    $("state-text").textContent = text;
+    showState(name);
     complain(error && name !== "idle" ? error.message : "");
   }
 }
@@ -412,12 +419,14 @@ async function start() {
     first = await ask("status");
   } catch (error) {
     $("token-form").hidden = !error.needsToken;
-    complain(error.needsToken && !token ? "" : `${error.message}. Does the server still run?`);
+    complain(error.needsToken && !token ? "" : error.message);
+    showState("idle");
     if (error.needsToken) $("token").focus();
     return;
   }
   complain("");
   $("token-form").hidden = true;
+  for (const section of document.querySelectorAll("main, .about")) section.hidden = false;
   const {databases, project} = first;
   const status = new Status();
   status.show(first);

@@ -678,6 +678,7 @@ class Tabs {
   #on;
   #channel;
   #leaving = new AbortController();
+  #standing = null;
   #abdicate = null;
   #isResting = false;
   #timer = null;
@@ -694,7 +695,7 @@ class Tabs {
     };
     navigator.locks.request(`${name} ${this.id}`, {signal: this.#leaving.signal}, () => {
       this.post({type: "who"});
-      this.#stand({signal: this.#leaving.signal});
+      this.#stand();
       return new Promise(resolve => this.#leaving.signal.addEventListener("abort", resolve));
     }).catch(ignoreAbort);
     this.#expect(LEADER_SILENT_MS);
@@ -721,26 +722,31 @@ class Tabs {
   stand() {
     if (!this.#isResting) return;
     this.#isResting = false;
-    this.#stand({signal: this.#leaving.signal});
+    this.#stand();
   }
 
   leave() {
     clearTimeout(this.#timer);
-    this.#abdicate?.();
     this.#leaving.abort();
+    this.#standing?.abort();
+    this.#abdicate?.();
     this.#channel.close();
   }
 
-  #stand(options) {
-    navigator.locks.request(this.#name, options, () => new Promise(resolve => {
+  #stand(steal = false) {
+    this.#standing?.abort(); // one's turn comes once
+    const {signal} = this.#standing = new AbortController();
+    let isHeld = false;
+    navigator.locks.request(this.#name, steal ? {steal} : {signal}, () => new Promise(resolve => {
+      isHeld = true;
       this.#abdicate = resolve;
       clearTimeout(this.#timer);
       this.#on.lead();
     })).catch(ignoreAbort).then(() => {
-      if (this.#abdicate === null || this.#leaving.signal.aborted) return;
+      if (!isHeld || this.#leaving.signal.aborted) return;
       this.#abdicate = null; // given up, or taken by a tab that did not hear us
       this.#on.lost();
-      if (!this.#isResting) this.#stand({signal: this.#leaving.signal});
+      if (!this.#isResting) this.#stand();
     });
   }
 
@@ -749,7 +755,7 @@ class Tabs {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (document.hidden) return this.#expect(LEADER_SILENT_MS);
-      if (ms === PONG_MS) return this.#stand({steal: true});
+      if (ms === PONG_MS) return this.#stand(true);
       this.post({type: "ping"});
       return this.#expect(PONG_MS);
     }, ms);
@@ -863,6 +869,7 @@ class Registry {
   #tabs = null;
   #leader = null;
   #cursor = null;
+  #guests = new Set();
   #warned = new Set();
   #closing = new AbortController();
 
@@ -962,8 +969,9 @@ class Registry {
   /** For the stream: a token that lets read something else begins another life. */
   async #checkedToken() {
     const token = await this.#fetchToken();
-    if (nameOf(this.#options, token) !== this.#name) this.#begin();
-    return token;
+    if (nameOf(this.#options, token) === this.#name) return token;
+    this.#begin();
+    return new Promise(() => {}); // this stream ends there
   }
 
   /** Takes part as whoever the token says, in the stead of whom it said before. */
@@ -978,6 +986,7 @@ class Registry {
     if (name === this.#name) {
       this.#tabs?.stand();
       this.#sync();
+      this.#stream?.wake();
       return;
     }
     const isSomebodyElse = this.#name !== null;
@@ -1011,6 +1020,7 @@ class Registry {
       entry.guests.clear();
       this.#release(entry);
     }
+    this.#guests.clear();
   }
 
   /** Asks for what is wanted here and now: the server, or the tab that leads. */
@@ -1122,9 +1132,11 @@ class Registry {
         this.#tabs.post({type: "load", to: from, key, wire, docs: given, fields, status, cursor: this.#stream.cursor});
       }
     }
-    this.#tabs.onGone(from, () => {
+    if (!this.#guests.has(from)) this.#tabs.onGone(from, () => {
+      this.#guests.delete(from);
       for (const entry of this.#entries.values()) this.#dismiss(entry, from);
     });
+    this.#guests.add(from);
     this.#sync();
   }
 
@@ -1163,8 +1175,9 @@ class Registry {
     else if (message.type === "frames") {
       for (const frame of message.frames) {
         const about = this.#entries.get(frame.id);
-        if (!about || (frame.name === "diff" && !about.isSynced)) continue;
-        if (frame.name === "ready" && frame.docs !== null) this.#adopt(about, frame.wire);
+        const isWhole = frame.name === "ready" && (frame.docs !== null || !frame.resumed);
+        if (!about || !(isWhole || about.isSynced)) continue;
+        if (isWhole) this.#adopt(about, frame.wire);
         about.take(frame);
       }
       this.#cursor = message.cursor;

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Page, open_page
+from tests.support.console import bearer, serving
 from tests.support.demo import ROOT, Demo, demo, in_browser, reachable_folder, send
 from tests.support.node import with_node
 
@@ -132,6 +133,22 @@ async def test_it_tells_of_the_server_keeps_the_query_in_its_address_and_fits_a_
         "!e.textContent.trim() && !e.ariaLabel && !e.labels?.length).length"
     )
     assert await page.evaluate(unnamed) == 0
+
+
+@in_browser
+async def test_in_production_it_asks_for_a_token(tmp_path: Path) -> None:
+    async with serving(console=True, host=None) as (url, _, _), open_page(url, tmp_path) as page:
+        await page.until("document.querySelector('#token-form')?.hidden === false")
+        assert await page.evaluate("document.querySelector('main').hidden")
+        for token in ("nonsense", bearer()["Authorization"].removeprefix("Bearer ")):
+            await page.until("document.activeElement === document.querySelector('#token')")
+            await page.evaluate("document.querySelector('#token').select()")
+            await page.type(token)
+            await page.press("Enter")
+            if token == "nonsense":
+                await page.until("document.querySelector('#note').textContent.includes('not valid')")
+        await page.until("document.querySelector('#state').dataset.state === 'live'")
+        assert await page.evaluate("document.querySelector('#token-form').hidden")
 
 
 async def follows(*command: str, wanted: bytes, **environment: str) -> None:

@@ -215,3 +215,35 @@ test("what a callback throws is reported, and the others are called", scripted([
   assert.deepEqual(thrown, ["mine"]);
   assert.deepEqual(seen, ["initial"]);
 }));
+
+const tokenOf = claims => ["e30", btoa(JSON.stringify(claims)), "s"].join(".");
+
+test("a function that gives somebody else's token begins anew, without the cursor", scripted(
+  [(id, signal) => new Response(READY.replaceAll("ID", id), {headers: SSE}), live],
+  async ({api, requests, todos, pass}) => {
+    const seen = [];
+    let sub = "ann";
+    api.setToken(() => tokenOf({sub, iat: Date.now()}));
+    todos.subscribe((_, type) => seen.push(type));
+    await pass(0);
+    assert.deepEqual(seen, ["initial"]);
+    await pass(10_000);
+    assert.equal(requests[1].body.cursor, "c1"); // hers again, if another one
+    sub = "bob";
+    await pass(65_000); // it falls silent
+    assert.equal(requests.at(-1).body.cursor, undefined);
+    assert.equal(JSON.parse(atob(requests.at(-1).headers.Authorization.split(".")[1])).sub, "bob");
+    assert.deepEqual(seen, ["initial"]);
+  },
+));
+
+test("a token that is given while the next attempt is waited for is used at once", scripted(
+  [refusal(503, {code: "overloaded", message: "no room"}, {"Retry-After": "30"}), live],
+  async ({api, requests, todos, pass}) => {
+    todos.subscribe(() => {});
+    await pass(1_000);
+    api.setToken("fresh");
+    await pass(100);
+    assert.equal(requests[1].headers.Authorization, "Bearer fresh");
+  },
+));

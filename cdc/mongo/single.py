@@ -34,6 +34,7 @@ _IMAGES: Final = {
 _KEPT: Final = 8  # of a collection
 _COLLECTIONS: Final = 1_000
 _UNKNOWN_PER_SHAPE: Final = 256  # events of other shapes before one more is generated: that costs 2 ms
+_MOST_PATIENCE: Final = 1 << 13  # where nothing new is learned
 # what follows the cluster time in a token tells the collection, by its UUID; only how fast we are depends on it
 _COLLECTION_BEGIN: Final = 24 + 18
 _COLLECTION_END: Final = _COLLECTION_BEGIN + 52
@@ -60,7 +61,7 @@ class SingleReader:
         self._collections = frozenset(collections)
         self._source = source
         self._known: dict[str, list[EventFunction]] = {}
-        self._unknown = _UNKNOWN_PER_SHAPE
+        self._patience = self._unknown = _UNKNOWN_PER_SHAPE
 
     def read(self, reply: Reply, first: int, end: int, budget: int, now_ms: int) -> Singles | None:
         """Read from event `first` on up to `end`, as long as their shapes are known, and about `budget` bytes. None if
@@ -83,19 +84,24 @@ class SingleReader:
         return Singles(records, size, token, order, ts_ms) if records else None
 
     def _learn(self, raw: bytes, text: str, at: int) -> None:
-        """Of an event that was left to the general way, which says what is wrong with it if anything is."""
+        """From an event that was left to the general way, which says what is wrong with it if anything is."""
         self._unknown += 1
-        if self._unknown <= _UNKNOWN_PER_SHAPE:
+        if self._unknown <= self._patience:
             return
         self._unknown = 0
+        self._patience = min(2 * self._patience, _MOST_PATIENCE)
         function = generate(raw, text, at, self._collections, self._source)
         if function is None:
             return
         if len(self._known) >= _COLLECTIONS:
             self._known.clear()
         functions = self._known.setdefault(text[at + _COLLECTION_BEGIN : at + _COLLECTION_END], [])
-        functions.insert(0, function)
-        del functions[_KEPT:]
+        if not any(
+            function.__code__ == known.__code__ for known in functions
+        ):  # its values were unusual, not its shape
+            functions.insert(0, function)
+            del functions[_KEPT:]
+            self._patience = _UNKNOWN_PER_SHAPE
 
 
 def _first(functions: list[EventFunction], raw: bytes, text: str, at: int, now_ms: int) -> Found | None:

@@ -232,6 +232,24 @@ def test_truncated_at_every_byte() -> None:
         assert use(function, reply.raw[:size], at) is None
 
 
+def test_a_shape_is_learned_once_whatever_its_values() -> None:
+    """Where the kinds of an array differ between the images there is no way but the general one."""
+    odd = {
+        **UPDATE,
+        "fullDocument": {"_id": 1, "l": [ObjectId()]},
+        "fullDocumentBeforeChange": {"_id": 1, "l": [1]},
+    }
+    reader = SingleReader(COLLECTIONS, new_assembler().source)
+    reply = message([odd] * 2_000)
+    at = 0
+    while at < len(reply.events):
+        assert reader.read(reply, at, len(reply.events), BATCH_BYTES, NOW) is None
+        at += 1
+    assert [len(functions) for functions in reader._known.values()] == [1]
+    usual = message([UPDATE] * 3_000)
+    assert any(reader.read(usual, at, len(usual.events), BATCH_BYTES, NOW) for at in range(3_000))
+
+
 def test_new_shapes_are_learned_one_at_a_time_and_the_newest_kept() -> None:
     events = [{**INSERT, "fullDocument": {"_id": "one", f"f{number % 12}": 1}} for number in range(600)]
     reply = message(events)

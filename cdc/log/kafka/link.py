@@ -55,6 +55,7 @@ class Link:
         self._coordinators: dict[tuple[str, int], Node] = {}
         self._connections: dict[tuple[Node | str, str], AIOKafkaConnection] = {}
         self._locks: dict[tuple[Node | str, str], asyncio.Lock] = {}
+        self._silent: set[Node | str] = set()  # those that did not answer when they were asked last
         self._closed = False
 
     @property
@@ -129,14 +130,16 @@ class Link:
     # -- connections ------------------------------------------------------------------------------------------
 
     async def ask(self, request: Any) -> Any:
-        """The answer of whichever broker answers first."""
+        """The answer of whichever broker answers first. One that failed is asked after the others, since one that hangs
+        costs the time of an answer."""
         nodes: list[Node | str] = [
             node for node, lane in self._connections if isinstance(node, int) and not lane
         ]
         others = [node for node in self._nodes if node not in nodes]
         random.shuffle(others)
         failure: LogError | None = None
-        for node in [*nodes, *others, *self._config.brokers]:
+        every = [*nodes, *others, *self._config.brokers]
+        for node in sorted(every, key=lambda each: each in self._silent):
             try:
                 return await self._ask((node, ""), await self._connect(node, ""), request)
             except LogError as error:
@@ -146,12 +149,15 @@ class Link:
 
     async def _ask(self, key: tuple[Node | str, str], connection: AIOKafkaConnection, request: Any) -> Any:
         try:
-            return await connection.send(request)
+            answer = await connection.send(request)
         except (KafkaError, OSError, TimeoutError, EOFError) as error:
+            self._silent.add(key[0])
             if self._connections.get(key) is connection:
                 del self._connections[key]
             connection.close()
             raise unreachable(_address(connection), error, self._config.security_protocol) from error
+        self._silent.discard(key[0])
+        return answer
 
     async def _connect(self, node: Node | str, lane: str) -> AIOKafkaConnection:
         key = (node, lane)
@@ -162,7 +168,11 @@ class Link:
             if connection is None or not connection.connected():
                 if connection is not None:
                     connection.close()
-                connection = self._connections[key] = await self._open(node)
+                try:
+                    connection = self._connections[key] = await self._open(node)
+                except LogError:
+                    self._silent.add(node)
+                    raise
             return connection
 
     async def _open(self, node: Node | str) -> AIOKafkaConnection:

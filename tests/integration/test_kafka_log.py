@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 from aiokafka.protocol.admin import CreatePartitionsRequest, DeleteTopicsRequest
 
-from cdc.config import Collection, KafkaConfig
+from cdc.config import Collection, KafkaConfig, Retention
 from cdc.errors import CursorExpired, EpochChanged, LogError, LogInUse
 from cdc.event import Batch, Entry, Position, Record
 from cdc.log import LogReader
 from cdc.log.kafka.link import Link
 from cdc.log.kafka.log import KafkaLog
 from cdc.log.kafka.producer import Producer
-from cdc.log.kafka.topics import trim
+from cdc.log.kafka.topics import Topics, trim
 from servers.kafka_cluster import Kafka
 
 CONFIG = KafkaConfig((), timeout=20.0)
@@ -208,6 +208,25 @@ async def test_partitions_may_be_added(open_log: Open, link: Link) -> None:
     state = await log.state()
     assert state is not None
     assert state.epoch == reader.epoch
+
+
+async def test_topics_that_are_there_are_used_as_they_are(
+    open_log: Open, config: KafkaConfig, link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = open_log()
+    few = {"todos": Collection("todos", partitions=2, compact=True), "users": Collection("users")}
+    others = Topics(log.names, config, Retention(), few)
+    await others.ensure(link, few)
+    assert not caplog.records
+    for _ in range(2):
+        writer = await log.writer()
+        await writer.append(batch(1, *(record(number) for number in range(10))))
+        await writer.close()
+    topic = log.names.topic("todos")
+    assert [each.getMessage() for each in caplog.records] == [
+        f"Kafka: topic {topic} has 2 partitions, not 3 as configured; it is used as it is",
+        f"Kafka: topic {topic} has cleanup.policy=compact where it should be delete; it is used as it is",
+    ]
 
 
 async def test_an_event_that_is_too_large_stops_the_log_before_it(open_log: Open) -> None:

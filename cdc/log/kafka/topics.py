@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _WAIT_MS: Final = 10_000
 _TOPIC: Final = 2  # a kind of resource
 _MOST_REPLICAS: Final = 3
+_KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _DENIED: Final = (Code.TOPIC_DENIED, Code.CLUSTER_DENIED)
 
 
@@ -41,6 +42,7 @@ class Topics:
         self._kafka = kafka
         self._retention = retention
         self._collections = collections
+        self._told: set[str] = set()
 
     def is_compact(self, collection: str) -> bool:
         """Whether its topic is compacted."""
@@ -66,23 +68,32 @@ class Topics:
             raise LogError(
                 f"Kafka: topic {position.name} has {found[position.name]} partitions and must have one: delete it"
             )
-        for topic in wanted.values():
-            if found[topic.name] < topic.partitions:
-                _log.warning(
-                    "Kafka: topic %s has %d partitions, not %d as configured; it is used as it is",
-                    topic.name,
-                    found[topic.name],
-                    topic.partitions,
-                )
+        there = [topic for topic in (position, *wanted.values()) if topic not in missing]
+        for complaint in await self._complaints(link, there, found):
+            if complaint not in self._told:
+                self._told.add(complaint)
+                _log.warning("Kafka: %s; it is used as it is", complaint)
         return {name: found[self._names.topic(name)] for name in collections}
+
+    async def _complaints(self, link: Link, topics: list[Topic], partitions: Mapping[str, int]) -> list[str]:
+        """What of topics that were there already is not as it would have been made, where that does harm."""
+        complaints = [
+            f"topic {topic.name} has {partitions[topic.name]} partitions, not {topic.partitions} as configured"
+            for topic in topics
+            if partitions[topic.name] < topic.partitions
+        ]
+        for name, settings in (await _settings(link, [topic.name for topic in topics], list(_KEPT))).items():
+            wanted = next(topic.settings for topic in topics if topic.name == name)
+            for key in _KEPT if wanted is _KEPT else ("cleanup.policy",):
+                if settings.get(key, wanted[key]) != wanted[key]:
+                    complaints.append(
+                        f"topic {name} has {key}={settings[key]} where it should be {wanted[key]}"
+                    )
+        return complaints
 
     def position(self) -> Topic:
         """The topic of the position records, which the tailer trims itself."""
-        return Topic(
-            self._names.position_topic,
-            1,
-            {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
-        )
+        return Topic(self._names.position_topic, 1, _KEPT)
 
     def of(self, collection: str) -> Topic:
         """The topic of a collection."""
@@ -126,13 +137,8 @@ class Topics:
 
     async def limit(self, link: Link, topic: str) -> str:
         """How large a batch may be, as the topic says; `unknown` where we may not ask."""
-        try:
-            answer = await link.ask(DescribeConfigsRequest([(_TOPIC, topic, ["max.message.bytes"])]))
-        except LogError:
-            return "unknown"
-        return next(
-            (str(entry[1]) for _, _, _, _, entries in answer.resources for entry in entries), "unknown"
-        )
+        key = "max.message.bytes"
+        return (await _settings(link, [topic], [key])).get(topic, {}).get(key, "unknown")
 
 
 async def trim(link: Link, topic: str, before: int) -> None:
@@ -146,6 +152,17 @@ async def trim(link: Link, topic: str, before: int) -> None:
                 raise Passing(f"topic {topic}", code)
             if code:
                 raise refused(f"topic {topic} cannot be trimmed", code)
+
+
+async def _settings(link: Link, topics: list[str], keys: list[str]) -> dict[str, dict[str, str]]:
+    """These settings of these topics, as far as we may ask for them."""
+    if not topics:
+        return {}
+    try:
+        answer = await link.ask(DescribeConfigsRequest([(_TOPIC, topic, keys) for topic in topics]))
+    except LogError:
+        return {}
+    return {name: {entry[0]: entry[1] for entry in entries} for _, _, _, name, entries in answer.resources}
 
 
 async def _described(link: Link, topics: list[str]) -> dict[str, int]:

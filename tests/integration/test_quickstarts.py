@@ -38,8 +38,9 @@ MONGOSH = ROOT / "tests" / "support" / "mongosh.mjs"
 class Server(Protocol):
     """A database server as a page takes it for granted."""
 
-    address: Mapping[str, str]
-    """The address that the page has, and the one that it has here."""
+    @property
+    def address(self) -> Mapping[str, str]:
+        """The address that the page has, and the one that it has here."""
 
     def meant(self, words: Sequence[str]) -> bool:
         """Whether what has these words in its info string is for this server."""

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import product
 
 from benchmarks.comparison import RUNS, Comparison, Measure
 from benchmarks.fanout.http_peers import node, starlette
@@ -38,18 +39,21 @@ SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
 }
 
 
-def measure(server: Server, connections: int, together: int, frames: int) -> dict[str, float]:
-    """About so many frames in all."""
+def measure(
+    server: Server, connections: int, togethers: Sequence[int], frames: int
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """For each of `togethers`, what about so many frames took; over the same connections."""
     before = Use.of(server.pid)
     with Sink(server.address, server.request, server.ready, connections) as sink:
         each_kb = (Use.of(server.pid).resident_kb - before.resident_kb) / connections
-        rounds = max(2, frames // (connections * together))
-        _publish(server, sink, connections, together, rounds // 4 + 1)  # warm-up
-        begun, before = time.perf_counter(), Use.of(server.pid)
-        _publish(server, sink, connections, together, rounds)
-        seconds, used = time.perf_counter() - begun, Use.of(server.pid).cpu - before.cpu
-    sent = rounds * connections * together
-    return {"cpu_us": used / sent * 1e6, "rate": sent / seconds, "each_kb": each_kb}
+        for together in togethers:
+            rounds = max(2, frames // (connections * together))
+            _publish(server, sink, connections, together, rounds // 4 + 1)  # warm-up
+            begun, before = time.perf_counter(), Use.of(server.pid)
+            _publish(server, sink, connections, together, rounds)
+            seconds, used = time.perf_counter() - begun, Use.of(server.pid).cpu - before.cpu
+            sent = rounds * connections * together
+            yield together, {"cpu_us": used / sent * 1e6, "rate": sent / seconds, "each_kb": each_kb}
 
 
 def _publish(server: Server, sink: Sink, connections: int, together: int, rounds: int) -> None:
@@ -67,19 +71,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
     allow_many_connections()
-    comparison = Comparison("peers_fanout", "A change to many connections", MEASURES)
-    for connections in given.connections:
-        for together in given.together:
-            what = "one change" if together == 1 else f"{together} changes at once"
-            for _ in range(given.runs):
-                for name in given.servers:
-                    try:
-                        with SERVERS[name]() as server:
-                            values = measure(server, connections, together, given.frames)
-                            comparison.add(f"{connections:,} connections, {what}", server.who, values)
-                    except PeerMissing as error:
-                        comparison.note(f"No {name} here: {error}")
-    comparison.write()
+    with Comparison("peers_fanout", "A change to many connections", MEASURES) as comparison:
+        for connections, _, name in product(given.connections, range(given.runs), given.servers):
+            try:
+                with SERVERS[name]() as server:
+                    for together, values in measure(server, connections, given.together, given.frames):
+                        what = "one change" if together == 1 else f"{together} changes at once"
+                        comparison.add(f"{connections:,} connections, {what}", server.who, values)
+            except PeerMissing as error:
+                comparison.note(f"No {name} here: {error}")
 
 
 if __name__ == "__main__":

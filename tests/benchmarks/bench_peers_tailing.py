@@ -36,14 +36,14 @@ DATABASES: dict[str, Callable[[], AbstractContextManager[Backlog]]] = {
 }
 
 
-def cases(rows: int) -> list[Case]:
-    """Wide rows are ten times as long as others."""
-    return [
-        Case("JSON", "insert", 1000, rows),
-        Case("JSON", "update", 1000, rows),
-        Case("narrow", "insert", 1, rows),
-        Case("wide", "insert", 1000, rows // 3000 * 1000),
-    ]
+CASES = {
+    "json-inserts": lambda rows: Case("JSON", "insert", 1000, rows),
+    "json-updates": lambda rows: Case("JSON", "update", 1000, rows),
+    "narrow-inserts": lambda rows: Case("narrow", "insert", 1, rows),
+    "wide-inserts": lambda rows: Case(
+        "wide", "insert", 1000, rows // 3000 * 1000
+    ),  # ten times as long as others
+}
 
 
 def compare(comparison: Comparison, backlog: Backlog, case: Case, runs: int) -> None:
@@ -61,15 +61,15 @@ def compare(comparison: Comparison, backlog: Backlog, case: Case, runs: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--databases", nargs="*", default=list(DATABASES), choices=list(DATABASES))
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
-    comparison = Comparison("peers_tailing", "Draining a backlog", MEASURES)
-    for name in given.databases:
-        with DATABASES[name]() as backlog:
-            for case in cases(given.rows):
-                compare(comparison, backlog, case, given.runs)
-    comparison.write()
+    with Comparison("peers_tailing", "Draining a backlog", MEASURES) as comparison:
+        for name in given.databases:
+            with DATABASES[name]() as backlog:
+                for case in given.cases:
+                    compare(comparison, backlog, CASES[case](given.rows), given.runs)
 
 
 if __name__ == "__main__":

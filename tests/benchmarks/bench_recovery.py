@@ -34,6 +34,11 @@ DATABASE = "sql-postgres"
 PATIENCE_S = 60
 PAUSE_S = 0.005
 PER_TRANSACTION = 500
+KILL_MEASURES = (Measure("ms", "until the first news at the client, ms"),)
+CATCH_MEASURES = (
+    Measure("rate", "rows/s at the client", more_is_better=True),
+    Measure("seconds", "seconds", digits=1),
+)
 
 
 @dataclass
@@ -162,18 +167,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
-    kills = Comparison(
-        "recovery", "After a SIGKILL", [Measure("ms", "until the first news at the client, ms")]
-    )
-    catches = Comparison(
-        "catching_up",
-        "Catching up",
-        [Measure("rate", "rows/s at the client", more_is_better=True), Measure("seconds", "seconds", 1)],
-    )
-    for _ in range(given.runs):
-        asyncio.run(measure(kills, catches, given.rows))
-    kills.write()
-    catches.write()
+    with (
+        Comparison("recovery", "After a SIGKILL", KILL_MEASURES) as kills,
+        Comparison("catching_up", "Catching up", CATCH_MEASURES) as catches,
+    ):
+        for _ in range(given.runs):
+            asyncio.run(measure(kills, catches, given.rows))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=RUNS)
     given = parser.parse_args()
-    comparison = Comparison("start", "Starting", [Measure("ms", "ms")])
-    with tempfile.TemporaryDirectory() as name, temporary_postgres() as postgres:
+    with (
+        Comparison("start", "Starting", [Measure("ms", "ms")]) as comparison,
+        tempfile.TemporaryDirectory() as name,
+        temporary_postgres() as postgres,
+    ):
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute("CREATE TABLE todos (id bigserial PRIMARY KEY, list int, sent text)")
             connection.execute("INSERT INTO todos (list) VALUES (1)")
@@ -80,7 +83,6 @@ def main() -> None:
             }
             for case, took in seconds.items():
                 comparison.add(case, OURS if "livetail" in case else "Python", {"ms": took * 1e3})
-    comparison.write()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from benchmarks.bars import Bar, Group, draw
 
@@ -37,7 +39,10 @@ class Measure:
 
 
 class Comparison:
-    """name: of the files; title: of the picture; measures: the first is the one that is drawn."""
+    """Use as a context manager: at its end, whatever ends it, what was measured is written.
+
+    name: of the files; title: of the picture; measures: the first is the one that is drawn.
+    """
 
     def __init__(self, name: str, title: str, measures: Sequence[Measure]) -> None:
         self._name = name
@@ -58,7 +63,16 @@ class Comparison:
             self._notes.append(text)
             print(text, flush=True)
 
-    def write(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._runs:
+            self._write()
+
+    def _write(self) -> None:
         """Put `<name>.md`, `.json` and `.svg` into the folder `.bench`, and print the table."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / f"{self._name}.md").write_text(self.table())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,9 +65,10 @@ def nchan() -> Iterator[Nchan]:
         process = subprocess.Popen(nginx)
         try:
             wait_for(address)
-            [worker, *_] = host.children(process.pid)
+            while not (workers := host.children(process.pid)):
+                time.sleep(0.01)  # the address is there before the worker
             publisher = Publisher(address, "/publish")
-            yield Nchan(worker, address, publisher)
+            yield Nchan(workers[0], address, publisher)
             publisher.close()
         finally:
             process.terminate()

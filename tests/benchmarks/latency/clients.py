@@ -28,6 +28,7 @@ class Clients:
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._tails: dict[int, bytes] = {}
+        self._begun = 0
         for number in range(count):
             connection = socket.create_connection(system.address, timeout=PATIENCE_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -53,6 +54,7 @@ class Clients:
         """Run the writer: the seconds from each row's `sent` until it was here, in no order; the seconds between the
         first arrival and the last. Every row that the writer tells of must come."""
         times: list[float] = []
+        self._begun = time.monotonic_ns()
         process = subprocess.Popen(writer, stdout=subprocess.PIPE)
         assert process.stdout is not None
         end = process.stdout.fileno()
@@ -84,7 +86,8 @@ class Clients:
         data = self._tails.pop(fd, b"") + self._sockets[fd].recv(_RECEIVE)
         now, end, times = time.monotonic_ns(), 0, []
         for found in _SENT.finditer(data):
-            times.append((now - int(found[1])) / 1e9)
+            if int(found[1]) > self._begun:  # not of a result that was there before
+                times.append((now - int(found[1])) / 1e9)
             end = found.end()
         self._tails[fd] = data[end:][-_LONGEST:]
         return times

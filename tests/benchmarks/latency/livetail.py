@@ -16,6 +16,7 @@ from urllib.parse import quote
 import psycopg
 
 from benchmarks.fanout.server import HOST, free_port
+from broadcaster.demo.postgres import EmbeddedPostgres
 from servers.postgres import temporary_postgres
 from support.tailer_process import ROOT
 
@@ -32,12 +33,25 @@ modules:
 
 
 @contextmanager
-def livetail() -> Iterator[Dev]:
-    """Tailer, event log and broadcaster in one process. Postgres does not wait for the disk."""
-    with tempfile.TemporaryDirectory() as name, temporary_postgres(settings={"fsync": "off"}) as postgres:
+def todos() -> Iterator[EmbeddedPostgres]:
+    """A Postgres with the table that is written to; it does not wait for the disk."""
+    with temporary_postgres(settings={"fsync": "off"}) as postgres:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute("CREATE TABLE todos (id bigserial PRIMARY KEY, list int, sent text)")
             connection.execute("CREATE INDEX ON todos (list)")
+        yield postgres
+
+
+def write_postgres(url: str, rate: int, seconds: float, lists: int) -> Sequence[str | Path]:
+    """See `System.writer`."""
+    program = Path(__file__).with_name("write_postgres.py")
+    return [sys.executable, program, url, str(rate), str(seconds), str(lists)]
+
+
+@contextmanager
+def livetail() -> Iterator[Dev]:
+    """Tailer, event log and broadcaster in one process."""
+    with tempfile.TemporaryDirectory() as name, todos() as postgres:
         file = Path(name) / "bench.yaml"
         file.write_text(CONFIG.format(url=postgres.url))
         address = HOST, free_port()
@@ -77,5 +91,4 @@ class Dev:
 
     def writer(self, rate: int, seconds: float, lists: int) -> Sequence[str | Path]:
         """See `System.writer`."""
-        program = Path(__file__).with_name("write_postgres.py")
-        return [sys.executable, program, self._url, str(rate), str(seconds), str(lists)]
+        return write_postgres(self._url, rate, seconds, lists)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from matrix import CELLS, DATABASES, Cell
@@ -36,23 +37,28 @@ class Result:
         )
 
 
+def to_line(result: Result) -> str:
+    """One to keep, as JSON on a line."""
+    return json.dumps(asdict(result)) + "\n"
+
+
+def from_lines(text: str) -> list[Result]:
+    """Those that were kept."""
+    kept = (json.loads(line) for line in text.splitlines())
+    return [Result(**{**fields, "cell": Cell(**fields["cell"])}) for fields in kept]
+
+
 def table(results: Iterable[Result]) -> str:
-    """A row for each fault of a victim, a column for each database: `told / caught_up`, of several runs the worst."""
-    worst: dict[Cell, Result] = {}
-    for result in results:
-        worst[result.cell] = max(result, worst.get(result.cell, result), key=_badness)
+    """A row for each fault of a victim, a column for each database: `told / caught_up`, as it went last."""
+    last = {result.cell: result for result in results}
     lines = [
         f"| victim | fault | {' | '.join(_TITLES[each] for each in DATABASES)} |",
         f"|---|---|{'---|' * len(DATABASES)}",
     ]
     for victim, fault in dict.fromkeys((cell.victim, cell.fault) for cell in CELLS):
-        found = [worst.get(Cell(victim, fault, database)) for database in DATABASES]
+        found = [last.get(Cell(victim, fault, database)) for database in DATABASES]
         lines.append(f"| {victim} | {fault} | {' | '.join(map(_short, found))} |")
     return "\n".join(lines) + "\n"
-
-
-def _badness(result: Result) -> tuple[bool, float]:
-    return result.broken is not None, result.told
 
 
 def _short(result: Result | None) -> str:

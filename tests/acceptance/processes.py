@@ -134,13 +134,13 @@ class Process:
                 await asyncio.sleep(0.02)
         raise AssertionError(f"{self._command[2]} is not ready: {report}\n{self.told()}")
 
-    async def is_ready(self) -> bool:
-        """What /readyz says now."""
+    async def says(self) -> tuple[bool, str]:
+        """Whether it is ready, and the report: /readyz now. Not ready and empty where there is no answer."""
         async with aiohttp.ClientSession() as session:
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.get(f"{self.url}/readyz") as response:
-                    return response.status == 200
-        return False
+                    return response.status == 200, await response.text()
+        return False, ""
 
     def told(self, lines: int = 40) -> str:
         """The end of its output."""

@@ -20,7 +20,7 @@ from processes import Line, Process, running, write_config
 from topics import Topics
 from victims import Victim
 from watch import Watch
-from workload import Workload
+from workload import Drop, Workload
 
 from servers.disk import Disk
 from servers.kafka_cluster import Kafka
@@ -40,16 +40,26 @@ class Production:
     victim: Callable[[str], Victim]
     _tailers: tuple[Process, Process]
 
-    async def put_in_lead(self) -> None:
-        """Have the first tailer lead and the second one stand by."""
+    async def line_up(self) -> None:
+        """Have the first tailer lead and the second one stand by, and the watchers at both broadcasters alike. Nothing
+        else happens meanwhile."""
+        await self._put_in_lead()
+        for subscription in self.watch.subscriptions:
+            await self.world.act(Drop(subscription.client))
+
+    async def _put_in_lead(self) -> None:
         tailer, standby = self._tailers
         deadline = time.monotonic() + _PATIENCE
-        while not await tailer.is_ready():
-            if await standby.is_ready():
+        while True:
+            leads, _ = await tailer.says()
+            leads_too, report = await standby.says()
+            if leads and "stands by" in report:
+                return
+            if leads_too and not leads:
                 await asyncio.to_thread(standby.stop)
                 standby.start()
             if time.monotonic() > deadline:
-                raise AssertionError(f"neither tailer leads\n{tailer.told()}\n\n{standby.told()}")
+                raise AssertionError(f"no leader and standby:\n{tailer.told()}\n\n{standby.told()}")
             await asyncio.sleep(0.1)
 
 

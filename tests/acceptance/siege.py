@@ -112,7 +112,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _endure(site: Production, cell: Cell, pace: Pace) -> Result:
-    await site.put_in_lead()
+    await site.line_up()
     site.world.tell(f"-- {cell} --")
     calm = asyncio.Event()
     async with asyncio.TaskGroup() as group:

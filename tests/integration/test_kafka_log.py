@@ -270,6 +270,38 @@ async def test_replays_come_from_memory(open_log: Open, kafka: Kafka) -> None:
         await log.reader(102)
 
 
+async def test_a_replay_goes_on_where_the_last_one_stopped(
+    open_log: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass over the log opens a reader for each read: only the first one searches, and there is one connection."""
+    writer = await open_log().writer()
+    for order in range(1, 40):
+        await writer.append(batch(order, *(record(order * 10 + n, size=20_000) for n in range(9))))
+    log = open_log()
+    calls: list[str] = []
+    ask = Link.call
+
+    async def counted(link: Link, node: int, request: Any, lane: str = "") -> Any:
+        calls.append(lane)
+        return await ask(link, node, request, lane)
+
+    monkeypatch.setattr(Link, "call", counted)
+    place, found, searched, reads = 0, [], 0, 0
+    while place < 39 * 9:
+        reader = await log.reader(place, {"todos"})
+        searched += len([lane for lane in calls if not lane])
+        calls.clear()
+        for chunk in await reader.read():
+            found += chunk.entries
+            place = chunk.end
+        reads += 1
+        await reader.close()
+    assert [entry[0] for entry in found] == list(range(1, place + 1))
+    assert reads > 3
+    assert searched < 30
+    assert len([key for key in log._shared_link()._connections if key[1]]) == 1
+
+
 async def test_one_leads_and_the_other_stands_by(open_log: Open) -> None:
     leader, standby = open_log(), open_log()
     writer = await leader.writer()

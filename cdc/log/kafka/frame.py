@@ -45,8 +45,8 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     first, count: the batch has the log's offsets first <= offset < first + count; none if it moves the position only.
     place: None while a transaction goes on, or where the epoch begins without position.
     ts_ms: as in `Batch`; stored_ms: when its transaction was written (Unix ms).
-    size: bytes of records in this batch; total: in the epoch up to and with this batch; whole: as total, but without
-        all batches of the transaction that this one is part of.
+    size: bytes of this batch's keys and values; stored: the same in Kafka, compressed; total: what is stored of the
+        epoch up to and with this batch; whole: as total, but without all batches of the transaction that this is in.
     ends: for each collection the last Kafka offset of the log in each partition, -1 if none.
     extents, order: where the records are, see `Extent` and `cdc.log.kafka.order`.
     """
@@ -60,6 +60,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     stored_ms: int
     resets: tuple[tuple[str, str, str], ...]
     size: int
+    stored: int
     total: int
     whole: int
     ends: dict[str, list[int]]

@@ -17,7 +17,7 @@ from cdc.log.kafka.frame import Positions
 from cdc.log.kafka.inventory import TopicState, inventory, tailers
 from cdc.log.kafka.link import Link
 from cdc.log.kafka.names import Names
-from cdc.log.kafka.reader import KafkaReader
+from cdc.log.kafka.reader import Ahead, KafkaReader
 from cdc.log.kafka.retention import Retention
 from cdc.log.kafka.search import Bounds, PositionTopic
 from cdc.log.kafka.seat import Seat
@@ -28,6 +28,8 @@ from cdc.log.recent import RecentChunks
 MEMORY_BYTES: Final = 64 << 20
 """How much of what was read last is kept for replays."""
 
+_MOST_AHEAD: Final = 16
+_MOST_LANES: Final = 4
 _JOIN_SECONDS: Final = 5.0
 _VISIBLE_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.002
@@ -74,6 +76,8 @@ class KafkaLog:
         self._readers: set[KafkaReader] = set()
         self._memory = RecentChunks(memory_bytes)
         self._recorder: KafkaReader | None = None
+        self._ahead: dict[int, Ahead] = {}  # of readers that were closed, by their places
+        self._lanes: list[str] = []  # of theirs, with their connections
         self._committed = -1
 
     @property
@@ -121,7 +125,7 @@ class KafkaLog:
             self._shared_link(),
             self._names,
             collections,
-            f"reader {uuid4().hex[:8]}",
+            self._lanes.pop() if self._lanes else f"reader {uuid4().hex[:8]}",
             self._memory,
             self._bounds,
             self._remember,
@@ -130,6 +134,9 @@ class KafkaLog:
         self._readers.add(reader)
         if after is not None and self._memory.covers(self._memory.epoch, after):
             reader.start_in_memory(after)
+            return reader
+        if after is not None and collections is not None and after in self._ahead:
+            reader.start_ahead(self._ahead.pop(after))
             return reader
         try:
             await reader.start(after)
@@ -149,7 +156,13 @@ class KafkaLog:
         self._readers.discard(reader)
         if reader is self._recorder:
             self._recorder = None
-        if self._link is not None:
+        if (ahead := reader.ahead) is not None:
+            self._ahead = {ahead.place: ahead, **self._ahead}
+            for place in list(self._ahead)[_MOST_AHEAD:]:
+                del self._ahead[place]
+        if reader.is_quiet and len(self._lanes) < _MOST_LANES:
+            self._lanes.append(reader.lane)
+        elif self._link is not None:
             self._link.hang_up(reader.lane)
 
     async def state(self) -> LogState | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Set
+from dataclasses import dataclass
 from typing import Final
 
 from cdc.errors import CursorExpired, EpochChanged, LogError
@@ -14,7 +15,7 @@ from cdc.log.kafka.frame import Extent, Frame, Positions, resets_of
 from cdc.log.kafka.link import Link, Partition, persist
 from cdc.log.kafka.names import Names
 from cdc.log.kafka.order import decode_order, places_of
-from cdc.log.kafka.search import PATIENCE, Bounds, PositionTopic
+from cdc.log.kafka.search import PATIENCE, Bounds, Found, PositionTopic
 from cdc.log.kafka.tap import Tap, weave
 from cdc.log.recent import RecentChunks
 
@@ -22,10 +23,16 @@ _READ_BYTES: Final = 1 << 20
 _FETCH_BYTES: Final = 256 << 10
 _WAIT_MS: Final = 500
 _DATA_SECONDS: Final = 30.0
-_SQUEEZED: Final = 4
-"""Frames tell compressed sizes; events take at least this many times as much in memory."""
-
 _POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What follows the offset `place` in the log begins at, or in, the position record at this Kafka offset."""
+
+    epoch: str
+    place: int
+    offset: int
 
 
 class KafkaReader:
@@ -60,10 +67,11 @@ class KafkaReader:
         self._standing: Frame | None = None  # where the reader was opened, if that is the log's end
         self._epoch = ""
         self._after = 0
-        self._end = 0  # of the log, as far as its position records were fetched
+        self._end: int | None = 0  # of the log, as far as it was read; None: before the next position record
         self._next: int | None = None  # the Kafka offset of the next one; None: yet to be found
-        self._pending: deque[Frame] = deque()
+        self._pending: deque[Found] = deque()
         self._taps: dict[tuple[str, int], Tap] = {}
+        self._asking = False  # a broker, which may still answer after a cancellation
         self._closed = False
 
     @property
@@ -76,9 +84,24 @@ class KafkaReader:
         """The offset up to which it has read."""
         return self._after
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way on its lane."""
+        return not self._asking
+
+    @property
+    def ahead(self) -> Ahead | None:
+        """How another reader may go on from `place` without searching; None where nothing is known to follow."""
+        return Ahead(self._epoch, self._after, self._pending[0].offset) if self._pending else None
+
     def start_in_memory(self, after: int) -> None:
         """Begin with what is in memory."""
         self._epoch, self._after = self._memory.epoch, after
+
+    def start_ahead(self, ahead: Ahead) -> None:
+        """Begin where another reader stopped."""
+        self._epoch, self._after, self._next = ahead.epoch, ahead.place, ahead.offset
+        self._end = None
 
     async def start(self, after: int | None) -> None:
         """Find the place in Kafka. Raises CursorExpired, LogError."""
@@ -157,25 +180,25 @@ class KafkaReader:
             if bounds is not None and bounds.last is not None and bounds.last.frame.epoch != self._epoch:
                 raise EpochChanged("the log was started anew; start over from the database")
             raise CursorExpired("the log does not keep what follows any more; start over from the database")
-        self._pending.extend(found.frame for found in self._topic.frames(fetched, self._next))
+        self._pending.extend(self._topic.frames(fetched, self._next))
         self._next = fetched.following
 
     def _due(self) -> list[Frame]:
         """The next frames, as many as one read is for. Raises EpochChanged, CursorExpired."""
         frames: list[Frame] = []
         size, end = 0, self._end
-        for frame in self._pending:
+        for frame in (found.frame for found in self._pending):
             if frame.epoch != self._epoch:
                 if not frames:
                     raise EpochChanged("the log was started anew; start over from the database")
                 break
-            if frame.first != end + 1:
+            if end is not None and frame.first != end + 1:
                 if not frames:
                     raise CursorExpired("position records are missing in Kafka; start over from the database")
                 break
             frames.append(frame)
             end = frame.end
-            size += frame.size * _SQUEEZED
+            size += frame.size
             if size >= _READ_BYTES:
                 break
         return frames
@@ -236,7 +259,9 @@ class KafkaReader:
                 found |= answer
             return found
 
+        self._asking = True
         answer: dict[Partition, Fetched] = await persist(attempt, PATIENCE)
+        self._asking = False
         return answer
 
     # -- chunks -----------------------------------------------------------------------------------------------

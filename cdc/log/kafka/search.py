@@ -53,7 +53,7 @@ class Bounds:
         if self.first is None or self.last is None:
             return 0
         first, last = self.first.frame, self.last.frame
-        return last.total - (first.total - first.size if first.epoch == last.epoch else 0)
+        return last.total - (first.total - first.stored if first.epoch == last.epoch else 0)
 
 
 class PositionTopic:

@@ -135,12 +135,13 @@ class KafkaWriter:
 
     async def _append(self, batch: Batch) -> None:
         pieces = list(parts(batch.records))
-        for records, _ in pieces[:-1]:
-            await self._store(records, None, batch.ts_ms, ())
+        for records, size in pieces[:-1]:
+            await self._store(records, size, None, batch.ts_ms, ())
         place = place_of(batch.position)
         resets = tuple((reset.collection, reset.reason, reset.tx) for reset in batch.resets)
         if pieces or resets:
-            await self._store(pieces[-1][0] if pieces else [], place, batch.ts_ms, resets)
+            records, size = pieces[-1] if pieces else ([], 0)
+            await self._store(records, size, place, batch.ts_ms, resets)
         elif place is None:
             return
         elif self._staged:
@@ -153,21 +154,22 @@ class KafkaWriter:
     async def _store(
         self,
         records: Sequence[Record],
+        size: int,
         place: Place | None,
         ts_ms: int,
         resets: tuple[tuple[str, str, str], ...],
     ) -> None:
         """Give Kafka the records of one part, and make its frame. When there are many frames, it gets those before."""
         extents: list[Extent] = []
-        order, size = b"", 0
+        order, stored = b"", 0
         if records:
             if new := {name for name, _, _ in records} - self._partitions.keys():
                 self._partitions |= await self._topics.ensure(self._link, new)
             parcels = sort_out(records, self._partitions, self._topics.is_compact)
-            extents, size = await self._send(parcels)
+            extents, stored = await self._send(parcels)
             order = parcels.order
         count = len(records) or 1
-        self._staged.append(self._frame(place, ts_ms, count, resets, tuple(extents), order, size))
+        self._staged.append(self._frame(place, ts_ms, count, resets, tuple(extents), order, size, stored))
         if sum(len(frame.order) + _FRAME_BYTES for frame in self._staged) > _STAGED_BYTES:
             await self._send_frames(self._staged[:-1])
             del self._staged[:-1]
@@ -211,6 +213,7 @@ class KafkaWriter:
         extents: tuple[Extent, ...] = (),
         order: bytes = b"",
         size: int = 0,
+        stored: int = 0,
     ) -> Frame:
         assert self._last is not None
         tip = self._tip
@@ -230,7 +233,8 @@ class KafkaWriter:
             stored_ms=int(self._clock() * 1000),
             resets=resets,
             size=size,
-            total=tip.total + size,
+            stored=stored,
+            total=tip.total + stored,
             whole=self._last.total,
             ends=ends,
             extents=extents,
@@ -264,7 +268,7 @@ class KafkaWriter:
         """What lies in the topics until now belongs to no epoch that can be read any more."""
         now = int(self._clock() * 1000)
         begin = Frame(
-            self._new_epoch(), newest, newest + 1, 0, place_of(position), now, now, (), 0, 0, 0, {}, ()
+            self._new_epoch(), newest, newest + 1, 0, place_of(position), now, now, (), 0, 0, 0, 0, {}, ()
         )
         self._staged = [begin]
         offset = await self._commit(position)

@@ -6,7 +6,12 @@ import ssl
 from enum import IntEnum
 from typing import Final
 
-from aiokafka.errors import SaslAuthenticationFailed, UnsupportedSaslMechanismError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
 
 from cdc.errors import LogError, LogInUse
 
@@ -109,15 +114,17 @@ def unreachable(address: str, error: BaseException, security: str) -> LogError:
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
             return LogError(
-                f"Kafka at {address}: its certificate is not trusted ({cause.verify_message}): "
+                f"Kafka at {address}: its certificate is not trusted ({cause}): "
                 "check modules.realtime.kafka.caFile and the host name"
             )
         if isinstance(cause, ssl.SSLError):
             return LogError(
-                f"Kafka at {address}: no TLS connection ({cause.reason}): check modules.realtime.kafka."
+                f"Kafka at {address}: no TLS connection ({cause}): check modules.realtime.kafka."
                 "securityProtocol, certFile and keyFile"
             )
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, IncompatibleBrokerVersion):
+        return LogError(f"Kafka at {address} is too old for this: {error}")
     if isinstance(error, TimeoutError):
         return Lost(f"Kafka at {address} does not answer: is it up, and reachable from here?")
     if isinstance(error, OSError) and not isinstance(error, ConnectionResetError | ConnectionAbortedError):

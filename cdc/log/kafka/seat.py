@@ -42,7 +42,9 @@ class Seat:
     async def claim(self) -> None:
         """Join if that was not done yet, and hear who leads. Raises LogInUse where it is another one, LogError."""
         if self._task is None:
+            self._known.clear()
             self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(_VERDICT_SECONDS):
                 await self._known.wait()
@@ -74,6 +76,13 @@ class Seat:
         finally:
             self._leads = False
             await self._link.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Only an error that nobody expected ends it before it is closed: the next claim tries again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = LogError(f"Kafka: group {self._group}: {error!r}")
+            self._leads, self._task = False, None
+            self._known.set()
 
     async def _run(self) -> None:
         while True:

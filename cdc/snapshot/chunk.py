@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from cdc.codec import decode_envelope, encode_read
 from cdc.event import Batch, Record
@@ -11,38 +11,38 @@ from cdc.snapshot.reader import ChunkRead, Row
 
 MOST_KEYS: Final = 200_000
 """Keys that may change while one chunk is read; beyond, it is read again."""
-MOST_PASSED: Final = 200_000
-"""Transactions that a read might not show yet. Half are forgotten then, the oldest: taken for shown, since so many
-have followed."""
+MOST_PASSED: Final = 100_000
+"""Changes that a read might not show yet. Half are forgotten then, the oldest: taken for shown, since so many have
+followed."""
 _TRUNCATED: Final = b"null"
+
+Touch: TypeAlias = tuple[str, str, bytes]
+"""(transaction, collection, key)"""
 
 
 class Passed:
-    """The newest transactions that the stream has had, which a read that begins now should show."""
+    """The newest changes that the stream has had, which a read that begins now should show."""
 
     def __init__(self) -> None:
-        self._ids: list[str] = []
+        self._touches: list[Touch] = []
 
     def add(self, records: Sequence[Record]) -> None:
         """Those of these records."""
-        ids = self._ids
-        for _, _, value in records:
-            if value is None:
-                continue
-            tx = decode_envelope(value).source.txId
-            if tx and (not ids or ids[-1] != tx):
-                ids.append(tx)
-        if len(ids) > MOST_PASSED:
-            del ids[: -MOST_PASSED // 2]
+        touches = self._touches
+        for collection, key, value in records:
+            if value is not None and (tx := decode_envelope(value).source.txId):
+                touches.append((tx, collection, key))
+        if len(touches) > MOST_PASSED:
+            del touches[: -MOST_PASSED // 2]
 
-    def take(self) -> list[str]:
+    def take(self) -> list[Touch]:
         """All of them; none is left."""
-        taken, self._ids = self._ids, []
+        taken, self._touches = self._touches, []
         return taken
 
-    def put(self, ids: Sequence[str]) -> None:
-        """These, too."""
-        self._ids = [*ids, *self._ids]
+    def put(self, touches: Sequence[Touch]) -> None:
+        """These, too, which were before."""
+        self._touches = [*touches, *self._touches]
 
 
 class Chunk:
@@ -51,7 +51,7 @@ class Chunk:
     past: what the read should show of what was before. `spoilt`: it must be read again.
     """
 
-    def __init__(self, collection: str, past: Sequence[str]) -> None:
+    def __init__(self, collection: str, past: Sequence[Touch]) -> None:
         self.collection = collection
         self.past = past
         self.spoilt = False
@@ -82,18 +82,19 @@ class Chunk:
         if len(self._touched) > MOST_KEYS:
             self.spoil()
 
-    def accept(self, read: ChunkRead) -> list[str]:
-        """Take what was read. The transactions before it that it does not show: with any, the chunk is spoilt."""
-        unseen = [tx for tx in self.past if not read.shows(tx)]
-        if unseen:
-            self.spoil()
+    def accept(self, read: ChunkRead) -> list[Touch]:
+        """Take what was read. What it does not show of the past, though it should: the stream has newer images of those
+        rows, as of those that it touched since."""
+        shown = {tx: read.shows(tx) for tx in {tx for tx, _, _ in self.past}}
+        unseen = [touch for touch in self.past if not shown[touch[0]]]
         if self.spoilt:
             return unseen
         self.read = read
-        if _TRUNCATED not in self._touched:
-            self._rows = {row[0]: row for row in read.rows if row[0] not in self._touched}
+        newer = self._touched.union(key for _, collection, key in unseen if collection == self.collection)
         self._touched.clear()
-        return []
+        if _TRUNCATED not in newer:
+            self._rows = {row[0]: row for row in read.rows if row[0] not in newer}
+        return unseen
 
     def records(self, now_ms: int) -> list[Record]:
         """Its rows as `r` events; the last row of a collection says that it is."""

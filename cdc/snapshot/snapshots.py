@@ -15,7 +15,7 @@ from cdc.snapshot.stream import SnapshotStream
 from cdc.tailer import Stream
 
 LOOK_BACK: Final = 100_000
-"""Offsets before the end of the log that are read for transactions which a read might not show yet."""
+"""Offsets before the end of the log that are read for changes which a read might not show yet."""
 
 
 class Snapshots:
@@ -64,7 +64,7 @@ class Snapshots:
 
 
 async def _recent(log: EventLog) -> Passed:
-    """The transactions that the log had last."""
+    """The changes that the log had last."""
     passed = Passed()
     state = await log.state()
     if state is None or state.newest == state.oldest:

@@ -27,7 +27,7 @@ class SnapshotStream:
     """A `cdc.tailer.Stream`: all that another one has, and what is read meanwhile, one chunk at a time, beside the
     stream, which never waits for it.
 
-    position: where the log stands; progress: what its state says, changed in here; recent: the transactions that the
+    position: where the log stands; progress: what its state says, changed in here; recent: the changes that the
     log had last. sleep: an argument for the sake of tests.
     """
 
@@ -172,7 +172,7 @@ class SnapshotStream:
             await self._moved.wait()
 
     async def _look_back(self) -> Passed:
-        """The transactions before the place where the stream stands; it goes on meanwhile."""
+        """The changes before the place where the stream stands; it goes on meanwhile."""
         self._passed = Passed()
         self._passed.add(self._newest)
         try:
@@ -199,11 +199,7 @@ class SnapshotStream:
         if read.epoch != epoch:
             passed.put(chunk.past)
             raise SourceUnavailable("the server that answers is another one than the stream comes from")
-        if unseen := chunk.accept(read):
-            passed.put(unseen)
-            self._chunk = None
-            await self._sleep(_FIRST_DELAY)
-            return
+        passed.put(chunk.accept(read))
         self._changed.set()
         pause = _FIRST_NUDGE
         while self._chunk is chunk and not chunk.spoilt:

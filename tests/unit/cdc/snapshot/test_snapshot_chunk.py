@@ -76,10 +76,14 @@ def test_the_events() -> None:
     assert last["source"]["snapshot"] == "last"
 
 
-def test_a_read_that_lacks_what_the_stream_has_had_is_of_no_use() -> None:
-    chunk = Chunk("a", ["7", "8", "9"])
-    assert chunk.accept(read(1, shows=lambda tx: tx == "8")) == ["7", "9"]
-    assert chunk.spoilt
+def test_what_the_stream_had_before_and_the_read_does_not_show_is_left_out() -> None:
+    unseen = [("7", "a", key(1)), ("7", "b", key(2)), ("9", "a", key(9))]
+    chunk = Chunk("a", [*unseen, ("8", "a", key(3))])
+    assert chunk.accept(read(1, 2, 3, shows=lambda tx: tx == "8")) == unseen
+    assert left(chunk) == [2, 3]
+    chunk = Chunk("a", [("7", "a", b"null")])
+    chunk.accept(read(1, 2, shows=lambda _: False))
+    assert left(chunk) == []
 
 
 def test_a_reset_spoils() -> None:
@@ -107,12 +111,12 @@ def test_transactions_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "MOST_PASSED", 4)
     passed = Passed()
     passed.add([change(1, "1"), change(2, "1"), ("a", key(3), None), change(1, "2")])
-    assert passed.take() == ["1", "2"]
+    assert passed.take() == [("1", "a", key(1)), ("1", "a", key(2)), ("2", "a", key(1))]
     assert passed.take() == []
     passed.add([change(1, "4")])
-    passed.put(["3"])
+    passed.put([("3", "a", key(1))])
     passed.add([change(1, tx) for tx in "567"])
-    assert passed.take() == ["6", "7"]
+    assert [tx for tx, _, _ in passed.take()] == ["6", "7"]
 
 
 def test_rows_that_were_read_are_no_transaction() -> None:

@@ -189,16 +189,16 @@ async def test_nothing_begins_within_a_transaction_or_before_there_is_a_position
         await rig.reader.asked.get()
 
 
-async def test_what_a_read_does_not_show_makes_it_void(rig: Rig) -> None:
-    rig.recent = [change(7, "early")]
+async def test_what_a_read_does_not_show_of_the_past_is_left_out(rig: Rig) -> None:
+    """Also where it was before this stream, and as long as it is not shown."""
+    rig.recent = [change(7, "early"), change(8, "early"), change(1, "shown")]
     async with rig.stream("a", position=AT) as stream:
-        rig.reader.answer(10, 1, shows=lambda tx: tx != "early")
-        rig.give(batch(11, change(8, "late")))
-        await stream.take()
-        rig.reader.answer(10, 1, shows=lambda tx: tx not in ("early", "late"))
-        rig.reader.answer(11, 1)
+        rig.reader.answer(10, 1, 7, shows=lambda tx: tx == "shown")
         assert ids(await stream.take()) == [key(1)]
-        assert len(rig.slept) == 2
+        rig.give(batch(11, change(9, "late")))
+        assert ids(await stream.take()) == [key(9)]
+        rig.reader.answer(11, 8, 9, 10, shows=lambda tx: tx == "late")
+        assert ids(await stream.take()) == [key(10)]
 
 
 async def test_a_reset_begins_the_collection_anew(rig: Rig) -> None:

@@ -17,6 +17,7 @@ from cdc.metrics import DatabaseMetrics, Metrics
 from cdc.pipeline import Pipeline
 from cdc.progress import tell_progress
 from cdc.requirement import Requirement
+from cdc.snapshot.reader import ChunkReader
 from cdc.snapshot.snapshots import Snapshots
 from cdc.status import Fact
 from cdc.tailer import Source
@@ -93,15 +94,24 @@ def snapshots_of(config: Config, databases: Sequence[str] | None = None) -> dict
     found: dict[str, Snapshots] = {}
     for alias in tailed(config, databases):
         database = config.databases[alias]
-        if database.type != "postgres":
+        if database.type == "mongo":
             continue
-        from cdc.postgres.chunks import PostgresChunks
-        from cdc.postgres.target import Target
-
         live = config.realtime_collections(alias)
         initial = [name for name in live if database.collections[name].is_snapshotted]
-        found[alias] = Snapshots(alias, partial(PostgresChunks, Target.of(config, alias)), live, initial)
+        found[alias] = Snapshots(alias, _chunks_of(config, alias), live, initial)
     return found
+
+
+def _chunks_of(config: Config, alias: str) -> Callable[[], ChunkReader]:
+    if config.databases[alias].type == "mysql":
+        from cdc.mysql.chunks import MysqlChunks
+        from cdc.mysql.target import Target as MysqlTarget
+
+        return partial(MysqlChunks, MysqlTarget.of(config, alias))
+    from cdc.postgres.chunks import PostgresChunks
+    from cdc.postgres.target import Target
+
+    return partial(PostgresChunks, Target.of(config, alias))
 
 
 def source_of(config: Config, alias: str, metrics: DatabaseMetrics) -> Source:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -18,20 +17,18 @@ from broadcaster.errors import RequestError
 from broadcaster.livequery import LiveQuery
 from broadcaster.snapshot.gathering import Gathering, wanted
 from broadcaster.snapshot.mysql_order import order_by
-from broadcaster.snapshot.mysql_session import Session, stream
 from broadcaster.snapshot.mysql_sql import push_down
-from broadcaster.snapshot.mysql_visibility import Ends, visibility
 from broadcaster.snapshot.reader import Snapshot
 from cdc.errors import LivetailError
 from cdc.mysql.catalog import load_table
 from cdc.mysql.connect import Connection, code_of, explain
-from cdc.mysql.gtid import GtidSet
-from cdc.mysql.place import Identity, end_of_binlog, identify, rows
-from cdc.mysql.position import order_of
+from cdc.mysql.place import identify, rows
+from cdc.mysql.session import Session, stream
 from cdc.mysql.table import Table
 from cdc.mysql.target import Name, Target, identifier
 from cdc.mysql.threads import in_thread
 from cdc.mysql.values import compile_row, select_list
+from cdc.mysql.views import Views
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class MysqlReader:
         self._names: dict[str, Name] = {collection: name for name, collection in target.tables.items()}
         self._room = asyncio.Semaphore(_CONNECTIONS)
         self._idle: list[Session] = []
-        self._ends = Ends()
+        self._views = Views()
         self._complaint = ""
 
     async def read(self, query: LiveQuery, max_rows: int, max_bytes: int) -> Snapshot:
@@ -63,11 +60,11 @@ class MysqlReader:
 
     async def position(self) -> tuple[str, int]:
         """See `SnapshotReader.position`."""
-        return await self._run(self._position)
+        return await self._run(self._views.position)
 
     async def shows(self) -> Callable[[str], bool]:
         """See `SnapshotReader.shows`."""
-        return await self._run(self._shows)
+        return await self._run(self._views.shows)
 
     async def nudge(self) -> None:
         """See `SnapshotReader.nudge`. There is nothing to do: the server sends its binlog to the very end by itself."""
@@ -105,13 +102,13 @@ class MysqlReader:
         identity = identify(connection)
         for attempt in range(1, _TRIES + 1):
             try:
-                shows = self._begin(connection, identity)
+                shows = self._views.begin(connection, identity)
                 rows(connection, f"SELECT 1 FROM {identifier(*name)} LIMIT 0")  # the metadata lock
                 table = load_table(connection, *name)
                 if table is None:
                     raise self._no_table(name)
                 found = _gather(connection, table, query, max_rows, max_bytes)
-                place = self._end(connection, identity)
+                place = self._views.end(connection, identity)
                 connection.commit()
             except pymysql.MySQLError as error:
                 if code_of(error) in _NO_TABLE:
@@ -122,51 +119,6 @@ class MysqlReader:
             else:
                 return found.snapshot(identity.epoch, place, shows, table.key)
         raise AssertionError("the last try returns or raises")
-
-    def _begin(self, connection: Connection, identity: Identity) -> Callable[[str], bool]:
-        """Begin a transaction; what its view shows."""
-        before = self._ends.ripe(identity.epoch, time.monotonic())
-        if not identity.mariadb:
-            # What was executed before there is a view is in it.
-            shows = self._shows_on_mysql(connection, before)
-            rows(connection, "START TRANSACTION READ ONLY")
-            return shows
-        rows(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        status = dict(rows(connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
-        place = order_of(status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]))
-        self._ends.add(identity.epoch, time.monotonic(), place)
-        [[_, xa]] = rows(connection, "SHOW GLOBAL STATUS WHERE variable_name = 'Com_xa_commit'")
-        # The place is exact, but for XA COMMIT, which is in the binlog a moment before it is in the engine, and for
-        # TRUNCATE, which is in the engine first: the snapshot's own place is therefore where the binlog ends after it.
-        return visibility(place if xa == "0" else min(before, place))
-
-    def _position(self, connection: Connection) -> tuple[str, int]:
-        identity = identify(connection)
-        place = self._end(connection, identity)
-        connection.rollback()
-        return identity.epoch, place
-
-    def _shows(self, connection: Connection) -> Callable[[str], bool]:
-        identity = identify(connection)
-        shows = self._begin(connection, identity)
-        if not identity.mariadb and not identity.gtids:
-            self._end(connection, identity)
-        connection.rollback()
-        return shows
-
-    def _shows_on_mysql(self, connection: Connection, before: int) -> Callable[[str], bool]:
-        """The engine commits in the binlog's order and adds to the executed set under one lock; where it is told not
-        to, a transaction may be in the set before one that it builds upon."""
-        [[text, ordered]] = rows(connection, "SELECT @@global.gtid_executed, @@global.binlog_order_commits")
-        executed = GtidSet.parse(text)
-        return visibility(before, executed if ordered else executed.beginnings())
-
-    def _end(self, connection: Connection, identity: Identity) -> int:
-        """Whatever is committed is in the binlog below this place."""
-        end = end_of_binlog(connection, identity)
-        order = order_of(end.file, end.offset)
-        self._ends.add(identity.epoch, time.monotonic(), order)
-        return order
 
     def _no_table(self, name: Name) -> RequestError:
         return self._unavailable(f"has no table {'.'.join(name)} now")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from cdc.codec import decode_envelope, encode_read
-from cdc.event import Batch, Record
+from cdc.event import Batch, Record, Reset
 from cdc.snapshot.reader import ChunkRead, Row
 
 MOST_KEYS: Final = 200_000
@@ -15,9 +15,10 @@ MOST_PASSED: Final = 100_000
 """Changes that a read might not show yet. Half are forgotten then, the oldest: taken for shown, since so many have
 followed."""
 _TRUNCATED: Final = b"null"
+_RESET: Final = b""
 
 Touch: TypeAlias = tuple[str, str, bytes]
-"""(transaction, collection, key)"""
+"""(transaction, collection, key); the key is empty for a reset"""
 
 
 class Passed:
@@ -34,6 +35,10 @@ class Passed:
                 touches.append((tx, collection, key))
         if len(touches) > MOST_PASSED:
             del touches[: -MOST_PASSED // 2]
+
+    def add_resets(self, resets: Sequence[Reset]) -> None:
+        """Those of them that a read might not show."""
+        self._touches += [(reset.tx, reset.collection, _RESET) for reset in resets if reset.tx]
 
     def take(self) -> list[Touch]:
         """All of them; none is left."""
@@ -84,14 +89,17 @@ class Chunk:
 
     def accept(self, read: ChunkRead) -> list[Touch]:
         """Take what was read. What it does not show of the past, though it should: the stream has newer images of those
-        rows, as of those that it touched since."""
+        rows, as of those that it touched since. One that lacks a reset is worth nothing."""
         shown = {tx: read.shows(tx) for tx in {tx for tx, _, _ in self.past}}
         unseen = [touch for touch in self.past if not shown[touch[0]]]
         if self.spoilt:
             return unseen
-        self.read = read
         newer = self._touched.union(key for _, collection, key in unseen if collection == self.collection)
         self._touched.clear()
+        if _RESET in newer:
+            self.spoil()
+            return unseen
+        self.read = read
         if _TRUNCATED not in newer:
             self._rows = {row[0]: row for row in read.rows if row[0] not in newer}
         return unseen

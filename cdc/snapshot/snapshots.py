@@ -76,6 +76,7 @@ async def _recent(log: EventLog) -> Passed:
             while place < state.newest:
                 for chunk in await reader.read():
                     passed.add([(collection, key, value) for _, collection, key, value in chunk.entries])
+                    passed.add_resets(chunk.resets)
                     place = chunk.end
         finally:
             await reader.close()

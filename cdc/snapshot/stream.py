@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cdc.errors import LogError, SourceUnavailable
-from cdc.event import Batch, Position, Record
+from cdc.event import Batch, Position
 from cdc.snapshot.chunk import Chunk, Passed
 from cdc.snapshot.progress import Progress, Reading
 from cdc.snapshot.reader import ChunkReader
@@ -52,7 +52,7 @@ class SnapshotStream:
         self._passed: Passed | None = None  # while there is something to be read
         self._chunk: Chunk | None = None
         self._between = True  # two transactions
-        self._newest: list[Record] = []  # what may be on its way into the log
+        self._newest: Batch | None = None  # may be on its way into the log
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._taking: asyncio.Task[Batch] | None = None
@@ -106,9 +106,10 @@ class SnapshotStream:
 
     def _pass(self, batch: Batch) -> Batch:
         """What the stream has now: the chunk in hand learns of it."""
-        self._newest = batch.records
+        self._newest = batch
         if self._passed is not None:
             self._passed.add(batch.records)
+            self._passed.add_resets(batch.resets)
         if self._chunk is not None:
             self._chunk.pass_by(batch)
         for reset in batch.resets:
@@ -144,7 +145,7 @@ class SnapshotStream:
 
     async def _read_all(self) -> None:
         """Read whatever is to be read, for ever."""
-        delay = _FIRST_DELAY
+        delay, complaints = _FIRST_DELAY, dict[str, str]()
         while True:
             collection = await self._next()
             try:
@@ -155,8 +156,14 @@ class SnapshotStream:
             except (SourceUnavailable, LogError) as error:
                 self._chunk = None
                 self._progress.postpone(collection)
-                say = _log.debug if delay > _FIRST_DELAY else _log.warning
-                say("%s: collection %s cannot be read now: %s; trying again", self._alias, collection, error)
+                if complaints.get(collection) != str(error):
+                    complaints[collection] = str(error)
+                    _log.warning(
+                        "%s: collection %s cannot be read now: %s; trying again",
+                        self._alias,
+                        collection,
+                        error,
+                    )
                 await self._sleep(delay)
                 delay = min(_LONGEST_DELAY, 2 * delay)
 
@@ -174,7 +181,9 @@ class SnapshotStream:
     async def _look_back(self) -> Passed:
         """The changes before the place where the stream stands; it goes on meanwhile."""
         self._passed = Passed()
-        self._passed.add(self._newest)
+        if self._newest is not None:
+            self._passed.add(self._newest.records)
+            self._passed.add_resets(self._newest.resets)
         try:
             before = await self._recent()
         except BaseException:
@@ -200,6 +209,10 @@ class SnapshotStream:
             passed.put(chunk.past)
             raise SourceUnavailable("the server that answers is another one than the stream comes from")
         passed.put(chunk.accept(read))
+        if chunk.spoilt:
+            self._chunk = None
+            await self._sleep(_FIRST_DELAY)
+            return
         self._changed.set()
         pause = _FIRST_NUDGE
         while self._chunk is chunk and not chunk.spoilt:

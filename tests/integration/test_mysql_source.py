@@ -9,6 +9,7 @@ import pytest
 from broadcaster.demo.mysql import EmbeddedMysql
 from integration.conformance import Conformance
 from integration.mysql_driver import MysqlDriver
+from integration.test_mysql_snapshots import written_meanwhile
 from servers.mysql import MysqlServers, temporary_database
 
 
@@ -30,3 +31,9 @@ def driver(server: EmbeddedMysql) -> Iterator[MysqlDriver]:
 
 class TestMysql(Conformance):
     """The shared suite."""
+
+
+async def test_a_snapshot_of_a_table_that_is_written(
+    driver: MysqlDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written_meanwhile(driver, monkeypatch)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from broadcaster.snapshot.mysql_visibility import RIPE_SECONDS, Ends, visibility
 from cdc.mysql.gtid import GtidSet
 from cdc.mysql.position import order_of
+from cdc.mysql.visibility import RIPE_SECONDS, Ends, visibility
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 

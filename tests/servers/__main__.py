@@ -19,6 +19,7 @@ from servers.debezium_jars import debezium_jars
 from servers.kafka_cluster import prepare
 from servers.kafka_jars import VERSION, KafkaNotFound
 from servers.promtool import promtool
+from servers.proxies import caddy, nginx
 
 for flavor, title in TITLES.items():
     try:
@@ -39,7 +40,8 @@ try:
 except KafkaNotFound as error:
     print(f"Debezium's transformations: {error}")
 
-try:
-    print(f"promtool: {promtool()}")
-except NotFromDebian as error:
-    print(f"promtool: {error}")
+for program in (promtool, nginx, caddy):
+    try:
+        print(f"{program.__name__}: {program()}")
+    except NotFromDebian as error:
+        print(f"{program.__name__}: {error}")

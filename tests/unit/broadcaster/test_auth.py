@@ -567,7 +567,7 @@ async def test_a_client_that_goes_while_it_is_judged_is_no_fault(
 async def test_the_rules_of_the_documentation() -> None:
     """Its example; and the `query` of its table, which lets nobody ask for another team than theirs."""
     page = (Path(__file__).parents[3] / "broadcaster" / "docs" / "rules.md").read_text(encoding="utf-8")
-    block = page.partition("```yaml")[2].partition("```")[0]
+    block = page.partition("```yaml rules")[2].partition("```")[0]
     async with site(yaml.safe_load(block)["rules"]["read"]) as here:
         rows = [{"id": 1, "owner": "u1"}, {"id": 2, "owner": "u2"}]
         await here.world.commit(*[("c", None, row) for row in rows])

@@ -110,10 +110,11 @@ FOLLOW = """(async () => {
   window.api = new API("todo-app", undefined, {maxDelayMs: 100});
   if (%(token)s) api.setToken(%(token)s);
   window.follow = (name, query) => {
-    const seen = window[name] = {types: [], docs: [], errors: []};
-    query.subscribe((docs, type) => {
+    const seen = window[name] = {types: [], ids: [], docs: [], errors: []};
+    query.subscribe((docs, type, find) => {
       seen.docs = docs;
       seen.types.push(type);
+      seen.ids.push(...find ? [find.id] : docs.map(doc => doc.id));
     }, error => seen.errors.push(error));
   };
   window.todos = api.DB("sql-postgres").liveQuery("todos");
@@ -193,6 +194,34 @@ async def test_a_page_that_was_offline_goes_on(postgres_db: Database, tmp_path: 
         await page.command("Network.emulateNetworkConditions", offline=False, **conditions)
         await page.until("all.docs.length === 1")
         assert await page.evaluate("all.types") == ["initial", "insert"]
+
+
+@in_browser
+async def test_tabs_come_and_go_while_rows_come(postgres_db: Database, tmp_path: Path) -> None:
+    enough = asyncio.Event()
+
+    async def write() -> None:
+        while not enough.is_set():
+            await asyncio.to_thread(postgres_db.execute, "INSERT INTO todos (title) VALUES ('a'), ('b')")
+
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    async with serving(postgres_db, tmp_path) as (_, url), open_browser(profile) as browser:
+        tabs = [await tab(browser, url) for _ in range(2)]
+        writing = asyncio.create_task(write())
+        try:
+            for _ in range(3):
+                tabs.append(await tab(browser, url))
+                await tabs.pop(0).command("Page.close")  # the one that leads
+                await tabs[0].until("api.state.role === 'leader'")
+        finally:
+            enough.set()
+            await writing
+        wanted = sorted(id_ for (id_,) in postgres_db.execute("SELECT id FROM todos"))
+        for page in tabs:
+            await page.until(f"all.docs.length === {len(wanted)}")
+            assert sorted(await page.evaluate("all.ids")) == wanted  # each row once
+        assert await streams(url) == 1
 
 
 HASTE = """{

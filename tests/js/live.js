@@ -269,3 +269,70 @@ test("a server that is not there is told, and waited for", async () => {
   assert.match(error.message, /is the server running/);
   assert.equal(seen.errors.length, 0);
 });
+
+/** Numbers that a seed repeats. */
+function chance(seed) {
+  let state = seed;
+  return most => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor(state / 2 ** 32 * most);
+  };
+}
+
+/** The list to which the changes lead, made one after the other as a page makes them. */
+function replayed(changes) {
+  let list = [];
+  for (const {change: {type, find, doc, docs, oldIndex, newIndex}} of changes) {
+    if (type === "initial") list = [...docs];
+    else if (oldIndex === undefined && newIndex === undefined) {
+      const place = list.findIndex(row => Object.entries(find).every(([name, value]) => row[name] === value));
+      list.splice(place < 0 ? list.length : place, place < 0 ? 0 : 1, ...doc ? [doc] : []);
+    } else {
+      if (oldIndex !== undefined) list.splice(oldIndex, 1);
+      if (newIndex !== undefined) list.splice(newIndex, 0, doc);
+    }
+  }
+  return list;
+}
+
+/** Rows as texts, in order where the live query has one. */
+function shown(query, docs) {
+  const {sort, limit} = query.toJSON().options;
+  const texts = docs.map(doc => JSON.stringify(doc));
+  return JSON.stringify(sort || limit ? texts : texts.sort());
+}
+
+test("whatever happens, what is shown is what the database has, and what the changes lead to", async () => {
+  const seed = Number(process.env.LIVETAIL_SEED ?? Date.now() % 1e6);
+  const random = chance(seed);
+  const me = owner();
+  const todos = open().DB("sql-postgres").liveQuery("todos").where({owner: me});
+  const queries = [
+    todos, todos.where({done: false}), todos.where(cond("title", ">=", "m")), todos.sort("-title").limit(4),
+    todos.where({done: true}).sort("title"), todos.limit(3), todos.aggregate({n: {count: true}}).groupBy("done"),
+  ];
+  const followed = new Map();
+  const word = () => String.fromCharCode(97 + random(26), 97 + random(26));
+  for (let step = 0; step < 120; step++) {
+    const what = random(12);
+    const some = `owner = '${me}' AND title < '${word()}'`;
+    if (what < 4) await sql(`INSERT INTO todos (owner, title) VALUES ('${me}', '${word()}'), ('${me}', '${word()}')`);
+    else if (what < 7) await sql(`UPDATE todos SET done = NOT done, title = '${word()}' || title WHERE ${some}`);
+    else if (what === 7) await sql(`DELETE FROM todos WHERE ${some} AND done`);
+    else if (what === 8) await control("cut");
+    else {
+      const query = queries[random(queries.length)];
+      followed.get(query)?.subscription.unsubscribe();
+      if (!followed.delete(query)) followed.set(query, follow(query));
+    }
+  }
+  const fresh = open().DB("sql-postgres").liveQuery("todos");
+  for (const query of queries) {
+    const seen = followed.get(query) ?? follow(query);
+    const now = follow(fresh.where(query.toJSON().where).options(query.toJSON().options));
+    await now.until(({changes}) => changes.length > 0);
+    await seen.until(({docs, changes}) => changes.length && shown(query, docs) === shown(query, now.docs))
+      .catch(error => assert.fail(`LIVETAIL_SEED=${seed}: ${error.message}`));
+    assert.equal(shown(query, replayed(seen.changes)), shown(query, now.docs), `LIVETAIL_SEED=${seed}`);
+  }
+});

@@ -200,7 +200,7 @@ class _Parser:
                 given[key].fail(f"{_NAMES[kind]} has no {key}; only Postgres has")
         collections: dict[str, Collection] = {}
         for name, entry in given["collections"].mapping().items() if "collections" in given else ():
-            collections[name] = self._collection(name, entry, kind)
+            collections[name] = self._collection(name, entry)
         default = collections.pop(DEFAULT_COLLECTION, None)
         if default is not None and default.is_realtime:
             given["collections"].fail(
@@ -219,7 +219,7 @@ class _Parser:
             **names,
         )
 
-    def _collection(self, name: str, node: Reader, kind: str) -> Collection:
+    def _collection(self, name: str, node: Reader) -> Collection:
         if name != DEFAULT_COLLECTION and not can_be_named(name):
             node.fail("a collection is `name`, or `schema.name`, on MySQL `database.name`")
         given = node.mapping(KEYS["modules.crud.<alias>.collections.<name>"])
@@ -236,8 +236,6 @@ class _Parser:
                 else:
                     self._ignored.append(rule.path)
         is_snapshotted = "snapshot" in given and given["snapshot"].choice(("none", "initial")) == "initial"
-        if is_snapshotted and kind == "mongo":
-            given["snapshot"].fail("MongoDB's collections cannot be read into the log yet")
         return Collection(
             name,
             is_snapshotted=is_snapshotted,

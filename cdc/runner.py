@@ -90,12 +90,10 @@ def _ready(health: SourceHealth, ready_lag: float) -> float:
 
 
 def snapshots_of(config: Config, databases: Sequence[str] | None = None) -> dict[str, Snapshots]:
-    """By alias the snapshots of each database that has them. Raises as `tailed`."""
+    """By alias the snapshots of each of these databases. Raises as `tailed`."""
     found: dict[str, Snapshots] = {}
     for alias in tailed(config, databases):
         database = config.databases[alias]
-        if database.type == "mongo":
-            continue
         live = config.realtime_collections(alias)
         initial = [name for name in live if database.collections[name].is_snapshotted]
         found[alias] = Snapshots(alias, _chunks_of(config, alias), live, initial)
@@ -103,6 +101,11 @@ def snapshots_of(config: Config, databases: Sequence[str] | None = None) -> dict
 
 
 def _chunks_of(config: Config, alias: str) -> Callable[[], ChunkReader]:
+    if config.databases[alias].type == "mongo":
+        from cdc.mongo.chunks import MongoChunks
+        from cdc.mongo.target import Target as MongoTarget
+
+        return partial(MongoChunks, MongoTarget.of(config, alias))
     if config.databases[alias].type == "mysql":
         from cdc.mysql.chunks import MysqlChunks
         from cdc.mysql.target import Target as MysqlTarget

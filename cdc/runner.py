@@ -76,7 +76,7 @@ async def run_tailer(
             failures.append(error)
 
     async with asyncio.TaskGroup() as group:
-        telling = group.create_task(tell_progress(health))
+        telling = group.create_task(tell_progress(health, snapshots))
         async with asyncio.TaskGroup() as running:
             for pipeline in pipelines.values():
                 running.create_task(run(pipeline))

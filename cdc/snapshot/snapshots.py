@@ -57,6 +57,11 @@ class Snapshots:
         """How far it is; None if it was never asked for. Raises as `begin`."""
         return self._stream().reading(collection)
 
+    @property
+    def current(self) -> tuple[str, int] | None:
+        """(the collection that is being read, how many of its rows went out); None if none is."""
+        return None if self._open is None else self._open.current
+
     def _stream(self) -> SnapshotStream:
         if self._open is None:
             raise SourceUnavailable(f"{self._alias} is not streamed here now; see /readyz")

@@ -99,6 +99,12 @@ class SnapshotStream:
         """How far this collection is; None if it was never to be read."""
         return self._progress.readings.get(collection)
 
+    @property
+    def current(self) -> tuple[str, int] | None:
+        """(the collection in turn, how many of its rows went out); None if there is nothing to be read."""
+        name = self._progress.current
+        return None if name is None else (name, self._progress.readings[name].rows)
+
     # -- the stream's side ------------------------------------------------------------------------------------
 
     def _wake(self, _: asyncio.Task[None] | asyncio.Task[Batch]) -> None:

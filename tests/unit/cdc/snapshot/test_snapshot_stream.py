@@ -218,10 +218,13 @@ async def test_a_reset_begins_the_collection_anew(rig: Rig) -> None:
 async def test_a_collection_is_asked_for_at_any_time(rig: Rig) -> None:
     async with rig.stream(position=AT) as stream:
         taking = asyncio.create_task(stream.take())
+        assert stream.current is None
         stream.begin("b")
+        assert stream.current == ("b", 0)
         assert await rig.reader.asked.get() == ("b", None)
         rig.reader.answer(10, 5, done=True)
         assert ids(await taking) == [key(5)]
+        assert stream.current is None
         stream.begin("b")
         assert await rig.reader.asked.get() == ("b", None)
 

@@ -52,9 +52,11 @@ class Console:
         self._checking = asyncio.Lock()
         self._checked: tuple[float, dict[str, Any]] | None = None
 
-    def add_to(self, app: web.Application, path: str) -> None:
-        """Add the page at this path, and its routes."""
-        add_assets(app, {path: "console.html", **{f"/{name}": name for name in _FILES}})
+    def add_to(self, app: web.Application) -> None:
+        """Add the page at `/console`, and at `/` if that is free, and what it needs below `/console/`."""
+        is_free = all(resource.canonical != "/" for resource in app.router.resources())
+        pages = dict.fromkeys(("/console", "/") if is_free else ("/console",), "console.html")
+        add_assets(app, pages | {f"/console/{name}": name for name in _FILES})
         app.router.add_get("/console/status", self._status)
         app.router.add_get("/console/check", self._requirements)
 

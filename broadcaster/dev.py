@@ -27,10 +27,9 @@ async def serve_dev(
     reset_position: bool = False,
     on_ready: Callable[[], None] | None = None,
     extend: Callable[[web.Application], None] | None = None,
-    console: str = "/",
 ) -> None:
     """Tail and serve until cancelled. Raises ConfigError where it cannot be, PositionLost when an operator must
-    choose. `on_ready`, `extend` and `console` are those of `serve`."""
+    choose. `on_ready` and `extend` are those of `serve`."""
     registry = CollectorRegistry()
     health = Health(config.realtime.ready_lag)
     logs = Logs(config, log_dir)
@@ -55,7 +54,7 @@ async def serve_dev(
                 listen,
                 on_ready=on_ready,
                 extend=add_routes,
-                console=console,
+                open_console=True,
                 tailer=lambda: health.report(time.time()),
             )
         )

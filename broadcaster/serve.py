@@ -37,13 +37,13 @@ async def serve(
     extend: Callable[[web.Application], None] | None = None,
     tailer: Report | None = None,
     worker: Worker | None = None,
-    console: str | None = None,
+    open_console: bool = False,
 ) -> None:
     """Serve until cancelled.
 
     on_ready: called once, when the server listens and all logs are read to their end; extend: adds routes;
     tailer: the readiness report of tailers in the same process; worker: which one this is, of several on the address;
-    console: the path of a console for everybody, None for one at `/` for those whom the configuration lets use it.
+    open_console: the console is for everybody, not for those whom the configuration lets use it.
     Raises ConfigError where the address cannot be used.
     """
     metrics = Metrics(registry)
@@ -70,17 +70,17 @@ async def serve(
     hub = Hub(feeds, {alias: _reader(config, alias) for alias in feeds}, limits, metrics)
     app = App(config, hub, metrics, registry, lambda: _readiness(hub, tailer), worker)
     application = app.web_app()
-    if console is not None or config.realtime.console is not None:
+    if extend is not None:
+        extend(application)
+    if open_console or config.realtime.console is not None:
         Console(
             config,
             hub,
             app.access,
             lambda: _readiness(hub, tailer),
             lambda alias: _requirements(config, alias),
-            None if console is None else address[0],
-        ).add_to(application, console or "/")
-    if extend is not None:
-        extend(application)
+            address[0] if open_console else None,
+        ).add_to(application)
     runner = app.runner(application)
     try:
         async with contextlib.nullcontext() if app.siblings is None else app.siblings.told():

@@ -81,7 +81,6 @@ async def _play(
                     log_dir=log_dir,
                     on_ready=listening.set,
                     extend=routes.add_to,
-                    console="/console",
                 )
             )
             await listening.wait()

@@ -1,9 +1,9 @@
 // The console: one live query at a time, written in a form and shown as a table; and what the server says of itself.
 
-import {CODE, aggregatesOf} from "/console-code.js";
-import {JsonError, parseJson} from "/console-json.js";
+import {CODE, aggregatesOf} from "/console/console-code.js";
+import {JsonError, parseJson} from "/console/console-json.js";
 import {API} from "/livetail.js";
-import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons, part} from "/page.js";
+import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons, part} from "/console/page.js";
 
 const STATUS_MS = 2000;
 const ROWS_SHOWN = 200;

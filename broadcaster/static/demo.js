@@ -1,6 +1,6 @@
 // Shows two live queries of the demo's table. Nothing is computed here: what the server sends is applied, by key.
 
-import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons} from "/page.js";
+import {$, Announcer, StreamPane, calm, flash, inWords, makeCopyButtons} from "/console/page.js";
 
 const QUERIES = {all: {}, urgent: {done: false, priority: {$gte: 3}}};
 const PRIORITIES = ["low", "normal", "high", "urgent"];

@@ -64,7 +64,7 @@ async def serving(
         registry = CollectorRegistry()
         app = App(config, world.hub, Metrics(registry), registry, lambda: report)
         application = app.web_app()
-        Console(config, world.hub, app.access, lambda: report, requirements.of, host).add_to(application, "/")
+        Console(config, world.hub, app.access, lambda: report, requirements.of, host).add_to(application)
         runner = app.runner(application)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -77,8 +77,9 @@ async def test_other_sites_learn_nothing(path: str, headers: dict[str, str]) -> 
 
 
 async def test_the_page_may_load_nothing_from_elsewhere() -> None:
+    files = ("base.css", "console.css", "console.js", "console-code.js", "console-json.js", "page.js")
     async with serving() as (url, _, _), aiohttp.ClientSession() as session:
-        for path in ("/", "/console.js", "/console.css", "/base.css", "/page.js", "/console-json.js"):
+        for path in ("/", "/console", *(f"/console/{name}" for name in files)):
             async with session.get(url + path) as response:
                 assert response.status == 200, path
                 policy = response.headers["Content-Security-Policy"]

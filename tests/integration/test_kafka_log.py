@@ -404,6 +404,17 @@ async def test_a_broker_that_says_nothing_is_given_up(open_log: Open, kafka: Kaf
             await log.close()
     finally:
         kafka.brokers[0].resume()
+    await ready(open_log())
+
+
+async def ready(log: KafkaLog) -> None:
+    """When a broker that was frozen takes part again."""
+    while True:
+        try:
+            await (await log.writer()).close()
+            return
+        except LogError:
+            await asyncio.sleep(0.1)
 
 
 async def test_a_cancelled_append_is_in_the_log_whole_or_not_at_all(open_log: Open) -> None:

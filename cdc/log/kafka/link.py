@@ -75,6 +75,8 @@ class Link:
         """How many partitions these topics have; those that are not there are left out. Learns the leaders anew.
         Raises LogError."""
         answer = await self.ask(MetadataRequest(list(topics), allow_auto_topic_creation=False))
+        if not answer.brokers:
+            raise Lost("Kafka: no broker of the cluster is ready now")
         self._nodes = {broker[0]: (broker[1], broker[2]) for broker in answer.brokers}
         self._leaders = {each: node for each, node in self._leaders.items() if node in self._nodes}
         self._coordinators = {each: node for each, node in self._coordinators.items() if node in self._nodes}

@@ -128,7 +128,7 @@ class Topics:
         by_name = {topic.name: topic for topic in topics}
         for name, code, detail in (await link.ask(request)).topic_errors:
             if code in (Code.NONE, Code.TOPIC_EXISTS):
-                _log.info("Kafka: topic %s was made", name)
+                _log.info("Kafka: topic %s was made, copies: %d", name, replicas)
             elif code in _DENIED:
                 command = _command(by_name[name], replicas, durable)
                 raise LogError(f"Kafka: this user may not create topics; create it, or let it: {command}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,14 @@ class Production:
     topics: Topics
     victim: Callable[[str], Victim]
     _tailers: tuple[Process, Process]
+    _broadcasters: Sequence[Process]
 
     async def line_up(self) -> None:
         """Have the first tailer lead and the second one stand by, and the watchers at both broadcasters alike. Nothing
         else happens meanwhile."""
         await self._put_in_lead()
+        for broadcaster in self._broadcasters:
+            await broadcaster.ready()
         for subscription in self.watch.subscriptions:
             await self.world.act(Drop(subscription.client))
 
@@ -55,7 +58,7 @@ class Production:
             leads_too, report = await standby.says()
             if leads and "stands by" in report:
                 return
-            if leads_too and not leads:
+            if leads_too:  # or only seems to, until it writes
                 await asyncio.to_thread(standby.stop)
                 standby.start()
             if time.monotonic() > deadline:
@@ -133,4 +136,4 @@ async def production(
         for subscription in watch.subscriptions:
             await world.act(subscription)
         workload = Workload(seed, database.alias, tables, database.can, lines=("client",))
-        yield Production(world, workload, watch, topics, victim, (tailer, standby))
+        yield Production(world, workload, watch, topics, victim, (tailer, standby), broadcasters)

@@ -52,6 +52,21 @@ def test_the_sample_has_every_victim_every_fault_and_every_database() -> None:
         assert by_site(cells) == sample(seed)
 
 
+def test_the_table_shows_how_each_cell_went_last() -> None:
+    first, *others = CELLS
+    results = [
+        Result(first, broken="a story"),
+        Result(first, 1.04, 2.0, 7),
+        Result(others[0], broken="another"),
+    ]
+    kept = from_lines("".join(map(to_line, results)))
+    assert kept == results
+    lines = table(kept).splitlines()
+    assert len(lines) == 2 + len(CELLS) // len(DATABASES)
+    assert lines[2] == "| tailer | killed | held, 1.0 s / 2.0 s | – | – |"
+    assert lines[3] == "| tailer | stopped | **another** | – | – |"
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(3))
 async def test_some_cells(part: int, servers: Servers, full_disks: bool, tmp_path: Path) -> None:

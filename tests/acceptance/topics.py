@@ -6,32 +6,18 @@ Nothing of Livetail's takes part in it.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from follower import BrokenPromiseError
 from history import History
-from tables import Row, Table
+from tables import Table
+from told import Told, compare, expected, told_by
 
 _PATIENCE: Final = 30.0
 _POLL: Final = 0.5
-_NO_KEY: Final = "null"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One change, as an event tells it. tx: the transaction's id."""
-
-    tx: str
-    op: str
-    key: Row | None
-    before: Row | None
-    after: Row | None
 
 
 class Topics:
@@ -59,12 +45,10 @@ class Topics:
 
         Raises BrokenPromiseError.
         """
-        expected = {
-            topic: list(_expected(history, self._held, table)) for topic, table in self._tables.items()
-        }
-        told = await asyncio.to_thread(self._read, {topic: len(each) for topic, each in expected.items()})
+        wanted = {topic: list(expected(history, self._held, table)) for topic, table in self._tables.items()}
+        told = await asyncio.to_thread(self._read, {topic: len(each) for topic, each in wanted.items()})
         for topic in self._tables:
-            _compare(topic, expected[topic], told[topic])
+            compare(topic, wanted[topic], told[topic])
         self._held = len(history)
         return sum(map(len, told.values()))
 
@@ -87,7 +71,7 @@ class Topics:
                 error, topic = message.error(), message.topic()
                 if error is None:
                     self._offsets[topic] = message.offset() + 1
-                    told[topic].append(_told(message.key(), message.value()))
+                    told[topic].append(told_by(message.key(), message.value()))
                     reading.add(topic)
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
@@ -102,50 +86,3 @@ class Topics:
             yield consumer
         finally:
             consumer.close()
-
-
-def _told(key: bytes | None, value: bytes) -> Told:
-    event: dict[str, Any] = json.loads(value)
-    tx = str(event["transaction"]["id"])
-    return Told(tx, event["op"], json.loads(key or _NO_KEY), event["before"], event["after"])
-
-
-def _expected(history: History, start: int, table: Table) -> Iterator[Told]:
-    for transaction in history.transactions[start:]:
-        for change in transaction.changes:
-            if change.table != table.name:
-                continue
-            old, new = change.old, change.new
-            if old is None and new is None:
-                yield Told(transaction.tx, "t", None, None, None)
-            elif old is not None and new is not None and table.find(old) == table.find(new):
-                yield Told(transaction.tx, "u", _key(table, new), old, new)
-            else:
-                if old is not None:
-                    yield Told(transaction.tx, "d", _key(table, old), old, None)
-                if new is not None:
-                    yield Told(transaction.tx, "c", _key(table, new), None, new)
-
-
-def _key(table: Table, row: Row) -> Row:
-    return {field: row[field] for field in table.key}
-
-
-def _compare(topic: str, expected: list[Told], told: list[Told]) -> None:
-    for place, (want, got) in enumerate(zip(expected, told, strict=False)):
-        if want != got:
-            raise BrokenPromiseError(
-                f"{topic}: event {place} of {len(told)} ({len(expected)} expected) is another one\n"
-                f"expected {_after(expected, place)}\ngot      {_after(told, place)}"
-            )
-    if len(expected) != len(told):
-        place = min(len(expected), len(told))
-        raise BrokenPromiseError(
-            f"{topic}: {len(told)} events, {len(expected)} expected\n"
-            f"expected {_after(expected, place)}\ngot      {_after(told, place)}"
-        )
-
-
-def _after(changes: list[Told], place: int) -> str:
-    """The first three from there on."""
-    return "\n         ".join(str(change)[:400] for change in changes[place : place + 3]) or "nothing more"

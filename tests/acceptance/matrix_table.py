@@ -66,4 +66,4 @@ def _short(result: Result | None) -> str:
         return _NEVER
     if result.broken is not None:
         return f"**{result.broken}**"
-    return f"held, {result.told:.1f} s / {result.caught_up:.1f} s"
+    return f"held, {result.told:.1f} / {result.caught_up:.1f} s"

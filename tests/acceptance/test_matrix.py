@@ -63,7 +63,7 @@ def test_the_table_shows_how_each_cell_went_last() -> None:
     assert kept == results
     lines = table(kept).splitlines()
     assert len(lines) == 2 + len(CELLS) // len(DATABASES)
-    assert lines[2] == "| tailer | killed | held, 1.0 s / 2.0 s | – | – |"
+    assert lines[2] == "| tailer | killed | held, 1.0 / 2.0 s | – | – |"
     assert lines[3] == "| tailer | stopped | **another** | – | – |"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,14 +20,17 @@ from cdc.event import Position
 from cdc.health import State
 from cdc.metrics import DatabaseMetrics
 from cdc.mongo import stream as stream_module
+from cdc.mongo.chunks import MongoChunks
 from cdc.mongo.connect import connect, force_progress
 from cdc.mongo.cursor import Cursor
 from cdc.mongo.decode import Decoder, RowChange
 from cdc.mongo.setup import check
 from cdc.mongo.source import MongoSource
 from cdc.mongo.target import Target
+from cdc.snapshot.snapshots import Snapshots
 from integration.conformance import Change, Conformance, Delete, Doc, Insert, Update, folded
 from servers.mongo import LEAKS, Mongod, MongoDatabase
+from support.snapshots import read_anew
 from support.tail import Tail, eventually, new_tail
 
 pytestmark = LEAKS
@@ -296,6 +300,10 @@ async def test_a_position_that_the_oplog_lost(throwaway_mongo: Callable[..., Mon
         failure = await failure_of(tail, task)
     assert isinstance(failure, PositionLost)
     assert "--reset-position" in str(failure)
+
+    initial = Snapshots("db", partial(MongoChunks, target), ("items",), ("items",))
+    async with tail.running(lambda _: MongoSource(target), initial, begins_anew=True) as task:
+        await read_anew(tail, task)
 
 
 async def test_sigkill_in_the_middle_of_transactions(throwaway_mongo: Callable[..., Mongod]) -> None:

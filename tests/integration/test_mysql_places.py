@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import pymysql
 import pytest
@@ -18,13 +19,16 @@ from cdc.event import Position, Reset
 from cdc.health import State
 from cdc.metrics import Metrics
 from cdc.mysql import dump, stream
+from cdc.mysql.chunks import MysqlChunks
 from cdc.mysql.following import Following
 from cdc.mysql.place import identify
 from cdc.mysql.source import MysqlSource
+from cdc.snapshot.snapshots import Snapshots
 from integration.conformance import settled, started
 from integration.mysql_driver import MysqlDriver, source_of, target_of
 from servers.mysql import MysqlDatabase, MysqlServers
 from servers.proxy import Proxy
+from support.snapshots import read_anew
 from support.tail import Tail, eventually, new_tail
 
 
@@ -177,6 +181,18 @@ async def test_a_purged_binlog_is_a_lost_position(driver: MysqlDriver) -> None:
 
     await eventually(is_purged)
     assert "was purged" in await lost_at(source_of(target_of(driver.database)), position)
+
+    await driver.run("INSERT INTO items VALUES (2, 'b', 0)")
+    tail = new_tail()
+    writer = await tail.log.writer()
+    await writer.start_over(position)
+    await writer.close()
+    initial = Snapshots(
+        "db", partial(MysqlChunks, target_of(driver.database)), ("items", "others"), ("items",)
+    )
+    async with tail.running(driver.source, initial, begins_anew=True) as task:
+        again = await read_anew(tail, task)
+    assert [(event.op, event.after["id"]) for event in again.events] == [("r", 2)]
 
 
 async def test_a_binlog_begun_anew_is_a_lost_position(

@@ -22,7 +22,7 @@ from cdc.snapshot.snapshots import Snapshots
 from integration.conformance import Delete, Update, one
 from integration.test_postgres_source import PostgresDriver
 from servers.postgres import Database
-from support.snapshots import Gate, followed, is_read, reading
+from support.snapshots import Gate, followed, is_read, read_anew, reading
 from support.tail import Tail, eventually, new_tail
 from support.tailer_process import TailerProcess
 
@@ -259,21 +259,11 @@ async def test_truncated_in_the_midst(driver: PostgresDriver, monkeypatch: pytes
 async def test_a_lost_slot_is_answered_with_a_new_log_and_snapshot(driver: PostgresDriver) -> None:
     await fill(driver, 300)
     tail, wanted = new_tail(), snapshots(driver, "items")
-    async with tail.running(driver.source, wanted, begins_anew=True) as task:
+    async with tail.running(driver.source, wanted, begins_anew=True):
         await tail.until(is_read)
-        first = await tail.log.state()
     await driver.execute(
-        f"SELECT pg_drop_replication_slot('{driver.target().slot}')",
-        "DELETE FROM items WHERE id > 1000",
+        f"SELECT pg_drop_replication_slot('{driver.target().slot}')", "DELETE FROM items WHERE id > 1000"
     )
-    again = Tail(tail.log)
-    async with again.running(driver.source, wanted, begins_anew=True) as task:
-
-        async def has_begun_anew() -> bool:
-            assert not task.done()
-            state = await tail.log.state()
-            return state is not None and first is not None and state.epoch != first.epoch
-
-        await eventually(has_begun_anew)
-        await again.until(is_read)
+    async with tail.running(driver.source, wanted, begins_anew=True) as task:
+        again = await read_anew(tail, task)
     assert len(followed(again).rows) == 100

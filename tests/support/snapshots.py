@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdc.snapshot.reader import ChunkRead, ChunkReader
-from support.tail import Event, Tail
+from support.tail import Event, Tail, eventually
 
 
 class Follower:
@@ -76,3 +76,19 @@ class Gate:
 
         reader.read = gated  # type: ignore[method-assign]
         return reader
+
+
+async def read_anew(tail: Tail, task: asyncio.Task[None]) -> Tail:
+    """Wait until the log was begun anew and `items` read into it; what is in it then. task: the pipeline's."""
+    before = await tail.log.state()
+    assert before is not None
+
+    async def has_begun_anew() -> bool:
+        assert not task.done(), task.exception()
+        state = await tail.log.state()
+        return state is not None and state.epoch != before.epoch
+
+    await eventually(has_begun_anew)
+    again = Tail(tail.log, key_field=tail.key_field)
+    await again.until(is_read)
+    return again

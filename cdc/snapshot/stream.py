@@ -52,7 +52,7 @@ class SnapshotStream:
         self._passed: Passed | None = None  # while there is something to be read
         self._chunk: Chunk | None = None
         self._between = True  # two transactions
-        self._newest: Batch | None = None  # may be on its way into the log
+        self._newest: Batch | None = None  # taken, and maybe not in the log yet
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._taking: asyncio.Task[Batch] | None = None
@@ -62,6 +62,7 @@ class SnapshotStream:
 
     async def take(self) -> Batch:
         """See `cdc.tailer.Stream`."""
+        self._newest = None
         while True:
             self._changed.clear()
             if self._work.done():

@@ -161,8 +161,8 @@ async def test_sigkill_of_the_database(
             seen = await until(live, lambda docs, n=round_: [doc["n"] for doc in docs] == [n])  # type: ignore[misc]
             if server.installation.flavor == "mysql":
                 assert seen == ["update"]
-            else:  # not crash-safe
-                assert seen in (["reset"], ["reset", "update"])
+            else:  # not crash-safe; what differs is told behind the reset, and may be left from the round before
+                assert set(seen) in ({"reset"}, {"reset", "update"})
 
 
 async def test_a_new_live_query_on_an_idle_server(each_mysql_db: MysqlDatabase, tmp_path: Path) -> None:

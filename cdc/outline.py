@@ -112,7 +112,7 @@ def render(outline: Outline) -> str:
     """The file."""
     lines = [
         f"# Made by `livetail init` from {outline.where}.",
-        '# Every key stands in the README, "Configuration". Next: `livetail check -c FILE`, `livetail dev -c FILE`.',
+        "# Every key stands in cdc/docs/configuration.md. Next: `livetail check -c FILE`, `livetail dev -c FILE`.",
         "",
         f"id: {_scalar(outline.project)}  # the project's name, as it stands in the API's paths",
         "",
@@ -145,7 +145,7 @@ def render(outline: Outline) -> str:
             f"          isRealtimeEnabled: {'true' if entry.live else 'false'}"
             + ("" if told else "  # true: clients may follow it, as far as its rule lets them"),
             f"          rules: {{read: {{rule: {rule}}}}}"
-            + ("" if told else '  # allow: everybody; deny: nobody; others: README, "Rules and tokens"'),
+            + ("" if told else "  # allow: everybody; deny: nobody; others: broadcaster/docs/rules.md"),
         ]
         told = True
     return "\n".join([*lines, ""])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH = 760
-LABEL_WIDTH = 150
+LABEL_WIDTH = 210
 BAR_HEIGHT = 15
 GAP = 12
 STYLE = """

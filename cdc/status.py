@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc.log import LogState
+from cdc.snapshot.progress import readings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,18 @@ def log_facts(state: LogState | None, place: str | None, now: float) -> tuple[Fa
         return log, Fact("position", "none yet", {"position": None})
     age = max(0.0, now - state.ts_ms / 1000) if state.ts_ms else None
     text = place if age is None else f"{place}, as of {seconds_text(age)} ago"
-    return log, Fact(
+    position = Fact(
         "position", text, {"position": place, "positionAgeSeconds": None if age is None else round(age, 3)}
     )
+    readings = readings_of(state.position)
+    if not readings:
+        return log, position
+    lines = [
+        f"{name}: {each.rows} rows{', all of them' if each.done else ' so far'}"
+        for name, each in readings.items()
+    ]
+    values = {name: {"rows": each.rows, "done": each.done} for name, each in readings.items()}
+    return log, position, Fact("snapshots", "\n".join(lines), {"snapshots": values})
 
 
 def as_json(project: str, databases: Sequence[DatabaseStatus]) -> dict[str, Any]:

@@ -34,8 +34,7 @@ class Progress:
     def __init__(
         self, position: Position | None, live: Collection[str], initial: Collection[str] = ()
     ) -> None:
-        known = {} if position is None else position.state.get(_KEY, {})
-        self.readings = {name: Reading(**values) for name, values in known.items() if name in live}
+        self.readings = {name: each for name, each in readings_of(position).items() if name in live}
         for name in initial:
             self.readings.setdefault(name, Reading())
         self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
@@ -73,6 +72,12 @@ class Progress:
     def _set(self, collection: str, reading: Reading) -> None:
         self.readings[collection] = reading
         self._merged = None
+
+
+def readings_of(position: Position | None) -> dict[str, Reading]:
+    """What a position says of each collection that was ever to be read."""
+    known = {} if position is None else position.state.get(_KEY, {})
+    return {name: Reading(**values) for name, values in known.items()}
 
 
 def without(position: Position | None) -> Position | None:

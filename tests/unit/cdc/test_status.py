@@ -45,6 +45,17 @@ def test_a_log_with_events() -> None:
     }
 
 
+def test_snapshots_are_told_where_there_are_any() -> None:
+    readings = {
+        "a": {"after": ["7"], "rows": 700, "done": False},
+        "b": {"after": None, "rows": 3, "done": True},
+    }
+    state = LogState("e1", 10, 42, Position("c", 7, {"snapshots": readings}), 990_000, 2048)
+    *_, told = log_facts(state, "0/7", 1000)
+    assert (told.label, told.text) == ("snapshots", "a: 700 rows so far\nb: 3 rows, all of them")
+    assert told.values == {"snapshots": {"a": {"rows": 700, "done": False}, "b": {"rows": 3, "done": True}}}
+
+
 def test_a_log_without_events() -> None:
     facts = log_facts(LogState("e1", 42, 42, None, 0, 0), None, 1000)
     assert texts(facts) == [("log", "no events, 0 B (epoch e1)"), ("position", "none yet")]

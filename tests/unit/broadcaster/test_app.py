@@ -248,6 +248,7 @@ async def test_a_slow_reader_that_wants_it_gets_the_newest_state():
             server.registry.get_sample_value("broadcaster_evictions_total", {"reason": "slow_reader"}) is None
         )
         writer.close()
+        await writer.wait_closed()
 
 
 async def test_shutdown_ends_streams_properly():

@@ -241,3 +241,48 @@ async def test_every_frame_leads_to_a_state_that_the_database_had(kind, seed):
 
 def _sorted(docs, kind):
     return docs if kind == "window" else sorted(docs, key=str)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+async def test_whoever_comes_back_amid_what_waits_misses_nothing(kind, seed):
+    """Frames behind the last cursor are dropped, as clients do; two live queries on one stream."""
+    random = Random(seed)
+    async with World() as world:
+        await world.commit(*[("c", None, row(number, number % 7)) for number in range(40)])
+        done = {"done": True}
+        client = world.connect(q=OPEN, other=done, coalesces=True, **KINDS[kind])
+        await client.until(2, "ready")
+        history, kept = {}, []
+        for _ in range(60):
+            changes = []
+            for id_ in random.sample(range(40), random.choice((1, 3))):
+                before = world.reader.rows.get(id_)
+                after = row(id_, random.randrange(9), random.choice("abc"), random.random() < 0.4)
+                changes.append(("c", None, after) if before is None else ("u", before, after))
+            tx = await world.commit(*changes)
+            history[str(tx)] = right(world.reader.rows, kind)
+            if random.random() < 0.3:
+                client.outbox.unsent = random.choice((0, BEHIND))
+            if random.random() < 0.1:
+                await caught_up(world)
+            if random.random() < 0.1:
+                frames = client.frames
+                while frames[-1][2] is None:
+                    frames.pop()
+                kept += frames
+                client.close()
+                client = world.connect(frames[-1][2], q=OPEN, other=done, coalesces=True, **KINDS[kind])
+                await client.until(2, "ready")
+        client.outbox.unsent = 0
+
+        def mine():
+            return [frame for frame in kept + client.frames if frame[1].get("id") == "q"]
+
+        async with asyncio.timeout(5):
+            while _sorted(replayed(mine())[-1][1], kind) != right(world.reader.rows, kind):
+                await asyncio.sleep(0.001)
+        for tx, docs in replayed(mine()):
+            assert tx is None or _sorted(docs, kind) == history[tx], tx
+        reasons = [data["reason"] for event, data, _ in kept + client.frames if event == "reset"]
+        assert set(reasons) <= ({"not_in_cursor"} if kind != "rows" else set())

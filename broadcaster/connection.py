@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from broadcaster.errors import RequestError
+from broadcaster.livequery import Told
 from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
 from broadcaster.outcome import Outcome
@@ -135,11 +136,12 @@ class Connection:
         """Whether so much waits for the reader that it had better get fewer, larger frames."""
         return self.outbox.unsent > min(_SLOW_BYTES, self.outbox.limit // 4)
 
-    def defer(self, subscription: Subscription, outcome: Outcome) -> None:
-        """Keep an outcome until the reader has caught up. Evicts it where that is more than may wait."""
+    def defer(self, subscription: Subscription, outcome: Outcome, before: Told | None) -> None:
+        """Keep an outcome until the reader has caught up. Evicts it where that is more than may wait. before: see
+        `Subscription.defer`."""
         begins = not self._deferring
         self._deferring[subscription] = None
-        subscription.defer(outcome)
+        subscription.defer(outcome, before)
         self._metrics.deferred.inc()
         if sum(one.deferred.size for one in self._deferring if one.deferred) > self.outbox.limit:
             self.outbox.evict()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from broadcaster.change import Delta
+from broadcaster.livequery import Told
 from broadcaster.outcome import Outcome
 
 
 class Deferred:
     """Changes merged by row: what leads from the result before the first transaction to that after the last.
 
-    size: bytes that it keeps; transactions: how many it merges; tx, time: those of the last one.
+    before: of a window, what was shown before the first one; its changes are not merged, but what is shown in the end
+    is compared with that. size: bytes that it keeps; transactions: how many it merges; tx, time: those of the last one.
     """
 
-    __slots__ = ("_rows", "size", "time", "transactions", "tx")
+    __slots__ = ("_rows", "before", "size", "time", "transactions", "tx")
 
-    def __init__(self) -> None:
+    def __init__(self, before: Told | None = None) -> None:
+        self.before = before
         self._rows: dict[
             bytes, tuple[bool, bytes | None]
         ] = {}  # by key: whether the client has the row; its doc
@@ -31,7 +34,8 @@ class Deferred:
 
     def add(self, outcome: Outcome) -> None:
         """Merge another transaction."""
-        self.count(outcome)
+        self.transactions += 1
+        self.tx, self.time = outcome.tx, outcome.time
         for kind, key, doc, _ in outcome.deltas:
             before = self._rows.pop(key, None)
             is_there = kind != b"insert"
@@ -41,8 +45,3 @@ class Deferred:
             if is_there or doc is not None:
                 self._rows[key] = is_there, doc
                 self.size += len(key) + len(doc or b"")
-
-    def count(self, outcome: Outcome) -> None:
-        """There is another transaction, whose changes are kept elsewhere."""
-        self.transactions += 1
-        self.tx, self.time = outcome.tx, outcome.time

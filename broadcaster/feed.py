@@ -19,7 +19,6 @@ from broadcaster.predicate import Node, canonical
 from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription
 from broadcaster.view import WHOLE, Projection, View
-from broadcaster.window import Head
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 from cdc.event import Chunk, Reset
@@ -134,7 +133,7 @@ class Feed:
         if known is not query:
             subscription.live_query = query = known
         if not query.subscriptions:
-            query.totals = None  # nobody has followed meanwhile
+            query.forget()  # nobody has followed it meanwhile
             self._evaluation.add(query)
         query.subscriptions.add(subscription)
         self._metrics.live_queries.set(len(self._queries))
@@ -282,7 +281,7 @@ class Feed:
 
     def _lose(self, query: LiveQuery, reason: str) -> None:
         """What subscribers have of it is worth nothing; start them over, in whichever phase they are."""
-        query.totals = None
+        query.forget()
         if query.overlay is not None:
             query.overlay.broken = True
         for subscription in list(query.subscriptions):
@@ -325,18 +324,19 @@ class Feed:
         for query, outcome in done.outcomes:
             if query.overlay is not None:
                 query.overlay.add(outcome)
+            window = query.window
+            before = None if window is None or not _begins_to_defer(query) else dict(window.shown)
             told = query.fold(outcome)
             if told is None:
                 continue
-            is_plain = query.order is None and told.is_plain
             diffs: dict[bytes, bytes] = {}  # by the id that the client gave
             for subscription in list(query.subscriptions):
                 if subscription.phase is Phase.LIVE:
                     connection = subscription.connection
-                    if not is_plain:
+                    if not told.is_plain:
                         self._to_live(subscription, told)
                     elif connection.coalesces and connection.is_behind:
-                        connection.defer(subscription, told)
+                        connection.defer(subscription, told, before)
                     else:
                         id_json = subscription.id_json
                         data = diffs.get(id_json) or diffs.setdefault(id_json, subscription.diff(told))
@@ -351,43 +351,32 @@ class Feed:
             self._metrics.delivery_seconds.observe(max(0.0, time.time() - done.part.time / 1000))
 
     def _to_live(self, subscription: Subscription, outcome: Outcome) -> None:
-        reason = subscription.reset_reason(outcome)
+        """What a diff cannot tell."""
+        reason = outcome.reset_reason
         if reason is not None:
             self._restart(subscription, reason)
-        elif outcome.truncated and not outcome.overflow:
-            docs = self._left(subscription, outcome)
-            subscription.connection.emptied(subscription, docs, self._limits.frame_bytes)
-        elif subscription.connection.coalesces and subscription.connection.is_behind:
-            self._defer(subscription, outcome)
-        else:
-            data = subscription.told(outcome)
-            window = subscription.window
-            if window is not None and window.is_too_large:
-                self._restart(subscription, "window_too_large")
-            elif data is not None:
-                subscription.connection.push(b"diff", data)
-            elif subscription.is_short:
-                self._refill(subscription)
-
-    def _defer(self, subscription: Subscription, outcome: Outcome) -> None:
-        if outcome.is_short:
-            subscription.told(outcome)
-        else:
-            subscription.connection.defer(subscription, outcome)
-        if subscription.window is not None and subscription.window.is_too_large:
-            self._restart(subscription, "window_too_large")
-        elif subscription.is_short:
+        elif outcome.is_short:
+            subscription.freeze()
             self._refill(subscription)
+        else:
+            docs = subscription.live_query.docs
+            docs = _left(outcome) if docs is None else docs
+            subscription.connection.emptied(subscription, docs, self._limits.frame_bytes)
 
-    def _left(self, subscription: Subscription, outcome: Outcome) -> list[bytes]:
-        """The rows of a live query whose collection was emptied first."""
-        if subscription.window is not None:
-            subscription.window.clear()
-            subscription.window.refill(Head({}).overlaid(outcome.deltas))
-            return subscription.window.docs
-        rows: dict[bytes, bytes] = {}
-        for _, key, doc, _ in outcome.deltas:
-            rows.pop(key, None)
-            if doc is not None:
-                rows[key] = doc
-        return list(rows.values())
+
+def _begins_to_defer(query: LiveQuery) -> bool:
+    """Whether a subscriber's reader fell behind that has been told everything so far."""
+    return any(
+        one.connection.coalesces and one.deferred is None and one.connection.is_behind
+        for one in query.subscriptions
+    )
+
+
+def _left(outcome: Outcome) -> list[bytes]:
+    """The rows of a live query whose collection was emptied first."""
+    rows: dict[bytes, bytes] = {}
+    for _, key, doc, _ in outcome.deltas:
+        rows.pop(key, None)
+        if doc is not None:
+            rows[key] = doc
+    return list(rows.values())

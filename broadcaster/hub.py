@@ -12,7 +12,7 @@ from typing import Any
 from broadcaster.connection import Connection, ready_data
 from broadcaster.errors import RequestError
 from broadcaster.feed import Feed
-from broadcaster.join import Join
+from broadcaster.join import Join, Result
 from broadcaster.metrics import Metrics
 from broadcaster.patience import patiently
 from broadcaster.predicate import Node
@@ -20,7 +20,7 @@ from broadcaster.recent import PRUNE_AT
 from broadcaster.replay import Replays
 from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.sse import Cursor
-from broadcaster.subscription import Phase, Result, Subscription
+from broadcaster.subscription import Phase, Subscription
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
@@ -240,7 +240,7 @@ class Hub:
                 count = len(docs[0]) if docs else None
                 connection.go_live(subscription, ready_data(subscription, count))
                 connection.flush(asked=True)
-                if subscription.is_short:
+                if subscription.frozen is not None:
                     self.refill(subscription)
                 return
             self._reset(subscription, subscription.stale)
@@ -273,8 +273,8 @@ class Hub:
             if not done:
                 delay = await self._back_off(delay)
 
-    def _refilled(self, subscription: Subscription, result: Result) -> None:
-        data = subscription.refill(result)
+    def _refilled(self, subscription: Subscription, _: Result) -> None:
+        data = subscription.refill()
         subscription.phase = Phase.LIVE
         self._metrics.refills.inc()
         if data is not None:
@@ -363,4 +363,5 @@ class Hub:
 
 
 def _take(subscription: Subscription, docs: list[Sequence[bytes]], result: Result) -> None:
-    docs.append(subscription.begin(result))
+    subscription.begin_holding()
+    docs.append(result)

@@ -18,13 +18,16 @@ from broadcaster.overlay import Overlay
 from broadcaster.recent import Past
 from broadcaster.snapshot.bounds import check_size
 from broadcaster.snapshot.reader import Snapshot, SnapshotReader
-from broadcaster.subscription import Result, Subscription
+from broadcaster.subscription import Subscription
 from broadcaster.totals import Totals
-from broadcaster.window import Head
+from broadcaster.window import Head, Window
 from cdc.config import Limits
 from cdc.errors import CursorExpired, EpochChanged, LogError
 
 log = logging.getLogger(__name__)
+
+Result: TypeAlias = list[bytes]
+"""The docs of a query's rows, in order; of an aggregate those of its groups."""
 
 Take: TypeAlias = Callable[[Result], None]
 """Called with the result where the feed stands, before it goes on."""
@@ -126,7 +129,7 @@ class Join:
         """The result where the feed stands, None where that cannot be told; and the fields of the key."""
         if query.is_filled:
             await self._past_now(query, batch)
-            return query.docs, query.group_by
+            return query.docs, query.key_fields
         query.overlay = overlay = Overlay(self._limits.hold_bytes)
         snapshot, earlier = await self._joined(query, batch)
         if query.order is not None:
@@ -140,10 +143,15 @@ class Join:
         if overlay.broken or earlier.broken:
             return None, key
         if query.order is not None:
-            return self._head(query.order, query.shown_all(snapshot.rows), snapshot, earlier, overlay), key
+            head = self._head(query.order, query.shown_all(snapshot.rows), snapshot, earlier, overlay)
+            if head is None:
+                return None, key
+            limits = self._limits
+            query.show(Window(query.order.limit, limits.initial_rows, limits.initial_bytes), head, key)
+            return query.docs, key
         if snapshot.totals is not None:
             query.fill(_overlaid(query, snapshot.totals, snapshot.rows, (earlier, overlay)))
-            return query.docs, query.group_by
+            return query.docs, query.key_fields
         rows = overlay.over(earlier.over(query.shown_all(snapshot.rows)))
         size = sum(map(len, rows.values()))
         check_size(len(rows), size, self._limits.initial_rows, self._limits.initial_bytes)

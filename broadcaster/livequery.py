@@ -6,7 +6,7 @@ Equal queries are one query: it is evaluated once and encoded once for all its s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from broadcaster.aggregate import Shares
 from broadcaster.change import Change, Delta, Part
@@ -18,11 +18,14 @@ from broadcaster.outcome import Outcome, steps_suffix_of, suffix_of
 from broadcaster.predicate import Node, fields
 from broadcaster.totals import Totals, difference
 from broadcaster.view import Projection, View
-from broadcaster.window import Step
+from broadcaster.window import Head, Ranked, Step, Window, steps_between
 
 if TYPE_CHECKING:
     from broadcaster.overlay import Overlay
     from broadcaster.subscription import Subscription
+
+Told: TypeAlias = "Mapping[bytes, Ranked] | Mapping[bytes, bytes]"
+"""What is shown of a window, by key, or of an aggregate, find → doc."""
 
 Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool, "View | None", bool]
 """Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys; whether it is
@@ -32,10 +35,10 @@ replayable."""
 class LiveQuery:
     """A query with its compiled predicate, and who subscribed to it.
 
-    overlay: what the stream tells while a snapshot of it is read, None while none is. totals: of an aggregate, None
-    until it was read. is_replayable: whether the log alone tells what a client missed. It tells neither what stood
-    beyond the end of a window, nor what a client was shown of an aggregate; of these `newest` is the last transaction
-    that touched it (id, time).
+    overlay: what the stream tells while a snapshot of it is read, None while none is. is_replayable: whether the log
+    alone tells what a client missed. It tells neither what stood beyond the end of a window (of a query that has an
+    order), nor what a client was shown of an aggregate. Of these window or totals is what is shown, None until it was
+    read; key_fields what its rows are known by; newest the last transaction that touched it (id, time).
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class LiveQuery:
         "database",
         "is_replayable",
         "key",
+        "key_fields",
         "max_groups",
         "newest",
         "node",
@@ -60,6 +64,7 @@ class LiveQuery:
         "subscriptions",
         "test",
         "totals",
+        "window",
     )
 
     def __init__(
@@ -88,8 +93,10 @@ class LiveQuery:
         self.shares = shares
         self.max_groups = max_groups
         self.totals: Totals | None = None
+        self.window: Window | None = None
         self.overlay: Overlay | None = None
         self.newest = "", 0
+        self.key_fields: Sequence[str] = () if shares is None else shares.aggregation.group_by
         self.is_replayable = order is None and shares is None
         self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
@@ -111,23 +118,25 @@ class LiveQuery:
 
     @property
     def is_filled(self) -> bool:
-        """Whether an aggregate is known as it is where the feed stands."""
-        return self.totals is not None and not self.totals.is_short
+        """Whether what is shown of a window or an aggregate is known as it is where the feed stands."""
+        shown = self.window or self.totals
+        return shown is not None and not shown.is_short
 
     @property
-    def told(self) -> Mapping[bytes, bytes]:
-        """What subscribers to an aggregate were told of it: find → doc."""
+    def told(self) -> Told:
+        """What subscribers to a window or an aggregate were told of it."""
+        if self.window is not None:
+            return self.window.shown
         return {} if self.totals is None else self.totals.told
 
     @property
     def docs(self) -> list[bytes] | None:
-        """The rows of an aggregate; None where it is not known."""
-        return list(self.told.values()) if self.is_filled else None
-
-    @property
-    def group_by(self) -> Sequence[str]:
-        """The fields that an aggregate's rows are known by."""
-        return () if self.shares is None else self.shares.aggregation.group_by
+        """The rows of a window or an aggregate, in order; None where they are not known."""
+        if not self.is_filled:
+            return None
+        if self.window is not None:
+            return self.window.docs
+        return list(self.totals.told.values()) if self.totals is not None else None
 
     def new_totals(self) -> Totals:
         """Those of an aggregate without rows."""
@@ -139,6 +148,16 @@ class LiveQuery:
         totals.settle()
         self.check_groups(totals)
         self.totals = totals
+
+    def show(self, window: Window, head: Head, key: Sequence[str]) -> None:
+        """Know a window: these are the first rows; key: the fields that they are known by."""
+        window.refill(head)
+        self.window = window
+        self.key_fields = key
+
+    def forget(self) -> None:
+        """What is known of a window or an aggregate is worth nothing."""
+        self.window = self.totals = None
 
     def check_groups(self, totals: Totals) -> None:
         """Raises RequestError `too_many_groups`."""
@@ -245,32 +264,56 @@ class LiveQuery:
         return outcome
 
     def fold(self, outcome: Outcome) -> Outcome | None:
-        """What a transaction is to those who have the result: of an aggregate what it changes in its rows. None where
-        that is nothing, or where nobody has it. Call once for each, in order."""
+        """What a transaction is to those who have the result: of a window or an aggregate what it changes in what is
+        shown. None where that is nothing, or where nobody has it. Call once for each, in order."""
         if self.is_replayable:
             return outcome
         self.newest = outcome.tx, outcome.time
-        if self.shares is None:
-            return outcome
-        if self.totals is None or self.totals.is_short:
+        if not self.is_filled:
             return None
+        if self.window is not None:
+            return self._slide(self.window, outcome)
+        assert self.totals is not None
+        return self._recount(self.totals, outcome)
+
+    def _slide(self, window: Window, outcome: Outcome) -> Outcome | None:
+        tx, time = outcome.tx, outcome.time
+        if outcome.overflow:  # what is missed can be read again
+            window.lose()
+        elif outcome.uncertain:
+            self.forget()
+            return outcome
+        steps = []
+        if outcome.truncated and not outcome.overflow:
+            window.clear()
+            window.refill(Head({}).overlaid(outcome.deltas))
+        else:
+            steps = window.apply(outcome.deltas)
+        if window.is_too_large:
+            self.forget()
+            return Outcome((), b"", tx, time, lost="window_too_large")
+        if window.is_short:
+            return Outcome((), b"", tx, time, is_short=True)
+        if not steps and not outcome.truncated:
+            return None
+        return Outcome((), self._steps_suffix(steps), tx, time, outcome.truncated)
+
+    def _recount(self, totals: Totals, outcome: Outcome) -> Outcome | None:
         if outcome.reset_reason is not None:
-            self.totals = None
+            self.forget()
             return outcome
         tx, time = outcome.tx, outcome.time
         if outcome.truncated:
-            self.totals = self.new_totals()
-            self.totals.settle()
-        deltas = self.totals.apply((before, after or b"") for _, _, after, before in outcome.deltas)
-        totals = self.totals
+            self.totals = totals = self.new_totals()
+            totals.settle()
+        deltas = totals.apply((before, after or b"") for _, _, after, before in outcome.deltas)
         if totals.is_large or totals.is_wrong or (totals.is_short and outcome.truncated):
-            self.totals = None
-            return Outcome((), b"", tx, time, uncertain=not totals.is_large, is_large=totals.is_large)
-        if self.totals.is_short:
+            self.forget()
+            reason = "too_many_groups" if totals.is_large else "before_image_missing"
+            return Outcome((), b"", tx, time, lost=reason)
+        if totals.is_short:
             return Outcome((), b"", tx, time, is_short=True)
-        if outcome.truncated:
-            deltas = difference({}, self.totals.told)
-        elif not deltas:
+        if not deltas and not outcome.truncated:
             return None
         return Outcome(deltas, suffix_of(tx, time, deltas), tx, time, outcome.truncated)
 
@@ -279,15 +322,16 @@ class LiveQuery:
         hides = self.projection is not None and self.projection.view.hidden
         return suffix_of(tx, time, self._masked(deltas) if hides else deltas)
 
-    def difference_suffix(self, before: Mapping[bytes, bytes]) -> bytes | None:
-        """A frame's data from `"time"` on, where an aggregate's rows were these (find → doc) before; None where they
-        still are. Under the name of the newest transaction."""
-        deltas = difference(before, self.told)
+    def difference_suffix(self, before: Told) -> bytes | None:
+        """A frame's data from `"time"` on, where a window or an aggregate was told so before; None where it still is.
+        Under the name of the newest transaction."""
+        if self.window is not None:
+            steps = steps_between(cast("Mapping[bytes, Ranked]", before), self.window.shown)
+            return self._steps_suffix(steps) if steps else None
+        deltas = difference(cast("Mapping[bytes, bytes]", before), cast("Mapping[bytes, bytes]", self.told))
         return suffix_of(*self.newest, deltas) if deltas else None
 
-    def steps_suffix(self, steps: Sequence[Step]) -> bytes:
-        """A frame's data from `"time"` on, where a result that has an order changes so. Under the name of the newest
-        transaction."""
+    def _steps_suffix(self, steps: Sequence[Step]) -> bytes:
         mask = None if self.projection is None else self.projection.key
         finds = [step.key if mask is None else mask(step.key) for step in steps]
         return steps_suffix_of(*self.newest, zip(steps, finds, strict=True))

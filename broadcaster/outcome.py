@@ -17,13 +17,13 @@ class Outcome:
     """What one transaction did to a live query's result.
 
     deltas: in the transaction's order; after the last truncate, where there was one.
-    suffix: the frame's data from `"time"` on, shared by all subscribers; what stands before it is the id. Empty in a
-        live query that has an order: each subscriber is shown something else of it. Empty in an aggregate: see `fold`.
+    suffix: the frame's data from `"time"` on, shared by all subscribers; what stands before it is the id. Empty where
+        the live query has an order or is an aggregate, before it was folded (`LiveQuery.fold`).
     tx, time: the transaction's id, and when it was committed, in Unix ms.
     truncated: the collection was emptied first.
     uncertain: a row's old image was missing, so `deltas` say what each key is now, but not what it was.
     overflow: the changes are more than a frame may hold; `deltas` are not all.
-    is_short, is_large: an aggregate must be read again, since too little of it is known; has too many groups.
+    is_short: too little is known of what is shown, which must be read again; lost: why it is worth nothing.
     """
 
     deltas: Sequence[Delta]
@@ -34,11 +34,11 @@ class Outcome:
     uncertain: bool = False
     overflow: bool = False
     is_short: bool = False
-    is_large: bool = False
+    lost: str | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether `deltas` are all that there is to tell."""
+        """Whether it is told by its suffix."""
         return not (self.truncated or self.is_short or self.reset_reason)
 
     @property
@@ -48,7 +48,7 @@ class Outcome:
             return "transaction_too_large"
         if self.uncertain:
             return "before_image_missing"
-        return "too_many_groups" if self.is_large else None
+        return self.lost
 
 
 def suffix_of(tx: str, time: int, deltas: Sequence[Delta]) -> bytes:

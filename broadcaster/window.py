@@ -10,6 +10,7 @@ updates, then inserts, so that the list never holds more rows than the limit.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +60,15 @@ def margin(limit: int) -> int:
     return max(_LEAST_MARGIN, min(limit // 2, _MOST_MARGIN))
 
 
+def steps_between(before: Mapping[bytes, Ranked], after: Mapping[bytes, Ranked]) -> list[Step]:
+    """What leads from one list that is shown to another, both by key."""
+    window = Window(None, sys.maxsize, sys.maxsize)
+    window.refill(Head(before))
+    return window.refill(Head(after))
+
+
 class Window:
-    """What one client is shown of an ordered result, and what is known beyond that.
+    """What clients are shown of an ordered result, and what is known beyond that.
 
     limit: rows that are shown, None for all; max_rows, max_bytes: what it may hold at most.
     """
@@ -75,7 +83,6 @@ class Window:
         "_rows",
         "_shown",
         "_size",
-        "_touched",
         "is_short",
     )
 
@@ -93,8 +100,12 @@ class Window:
         self._shown: dict[bytes, Ranked] = {}
         self._places: list[tuple[bytes, bytes]] = []
         self._size = 0
-        self._touched: dict[bytes, None] = {}
         self.is_short = True
+
+    @property
+    def shown(self) -> Mapping[bytes, Ranked]:
+        """The rows that are shown, by key, as they are now."""
+        return self._shown
 
     @property
     def docs(self) -> list[bytes]:
@@ -113,19 +124,9 @@ class Window:
     def apply(self, deltas: Sequence[Delta]) -> list[Step]:
         """Make one transaction's changes; returns what the client must be told. Where then too few rows are known
         (`is_short`) it is told nothing, and all changes are lost on the window until `refill`."""
-        self.note(deltas)
-        return self.show()
-
-    def show(self) -> list[Step]:
-        """What the client must be told of all changes since it was last told of some."""
-        touched, self._touched = self._touched, {}
-        return self._show(touched) if touched and not self.is_short else []
-
-    def note(self, deltas: Sequence[Delta]) -> None:
-        """Make one transaction's changes; `show` comes later."""
         if self.is_short:
-            return
-        touched = self._touched
+            return []
+        touched: dict[bytes, None] = {}
         for _, key, doc, rank in deltas:
             if doc is None or (self._bound is not None and rank > self._bound):
                 if self._forget(key):
@@ -134,15 +135,17 @@ class Window:
                 self._forget(key)
                 self._learn(key, rank, doc)
                 touched[key] = None
-        if touched:
-            self._trim()
-            short = self._bound is not None and self._limit is not None and len(self._order) < self._limit
-            self.is_short = short
+        if not touched:
+            return []
+        self._trim()
+        if self._bound is not None and self._limit is not None and len(self._order) < self._limit:
+            self.is_short = True
+            return []
+        return self._show(touched)
 
     def refill(self, head: Head) -> list[Step]:
         """Know these rows instead; returns what leads there from what is shown."""
         touched = dict.fromkeys([*self._rows, *self._shown, *head.rows])
-        self._touched = {}
         self._rows = dict(head.rows)
         self._order = sorted((rank, key) for key, (rank, _) in self._rows.items())
         self._bound = head.bound

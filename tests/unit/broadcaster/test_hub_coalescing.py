@@ -228,6 +228,11 @@ async def test_every_frame_leads_to_a_state_that_the_database_had(kind, seed):
                 client.outbox.unsent = random.choice((0, BEHIND))
             if random.random() < 0.3:
                 await caught_up(world)
+        client.outbox.unsent = BEHIND
+        for number in (50, 60):
+            tx = await world.commit(("c", None, row(number, number)))
+            history[str(tx)] = right(world.reader.rows, kind)
+        await caught_up(world)
         client.outbox.unsent = 0
         async with asyncio.timeout(5):
             while _sorted(replayed(client.frames)[-1][1], kind) != right(world.reader.rows, kind):

@@ -55,7 +55,7 @@ async def caught_up(world):
     await world.feed.reach(world.feed.epoch, (await world.log.state()).newest)
     async with asyncio.timeout(5):
         while any(
-            subscription.window.is_short
+            subscription.frozen is not None
             for query in world.feed._queries.values()
             for subscription in query.subscriptions
         ):

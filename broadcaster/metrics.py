@@ -62,7 +62,9 @@ class Metrics:
             "broadcaster_resets", "Live subscriptions that started over", ["reason"], registry=registry
         )
         self.refills = Counter(
-            "broadcaster_refills", "Windows read again, since too few rows were known", registry=registry
+            "broadcaster_refills",
+            "Subscribers whose window or aggregate was read again, since too little was known",
+            registry=registry,
         )
         self.snapshot_seconds = Histogram(
             "broadcaster_snapshot_seconds",

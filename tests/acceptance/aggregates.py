@@ -12,7 +12,7 @@ from tables import Key, Row, Table
 
 from broadcaster.client_frames import Diff
 from broadcaster.client_stream import LiveQuery
-from support.reference_aggregate import aggregated, as_json
+from support.reference_aggregate import aggregated, as_json, group_of
 
 LEAST_KNOWN: Final = 14
 """So many values of a group at least are known, or all: 16 (queries.md), but for what a read may show before the log's
@@ -36,7 +36,8 @@ class AggregateView(View):
 
     most: int = 0
     shown: list[Groups] = field(default_factory=list)
-    _by_shown: dict[str, list[int]] = field(default_factory=dict)
+    _by_shown: dict[frozenset[tuple[Key, Any]], list[int]] = field(default_factory=dict)
+    _members: dict[Key, dict[Key, Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._show(totals([], self.query, self.table))
@@ -48,7 +49,7 @@ class AggregateView(View):
 
     def places_of(self, state: Groups) -> list[int]:
         """The places at which this was shown."""
-        return self._by_shown.get(as_json(sorted(state.items())), [])
+        return self._by_shown.get(frozenset(state.items()), [])
 
     @property
     def may_be_read_again(self) -> bool:
@@ -58,16 +59,38 @@ class AggregateView(View):
         return ranked and self.most > LEAST_KNOWN
 
     def _apply(self, transaction: Transaction) -> list[Expected] | None:
+        images = dict(self.state)
         effects = View._apply(self, transaction)
         before = shown = self.shown[-1]
         if effects != []:
             self.most = max(self.most, len(self.state))
-            shown = totals([self.docs[image] for image in self.state.items()], self.query, self.table)
+            shown = dict(before)
+            for group in self._moved(images):
+                shown.pop(group, None)
+                shown |= totals(list(self._members.get(group, {}).values()), self.query, self.table)
         self._show(shown)
         return [] if effects is not None and shown == before else effects
 
+    def _moved(self, images: dict[Key, int]) -> set[Key]:
+        """Bring the groups' members up to date; returns those whose members changed. images: the rows before."""
+        groups: set[Key] = set()
+        for key in [key for key in images | self.state if images.get(key) != self.state.get(key)]:
+            if key in images:
+                group = self._group(self.docs[key, images[key]])
+                del self._members[group][key]
+                groups.add(group)
+            if key in self.state:
+                doc = self.docs[key, self.state[key]]
+                group = self._group(doc)
+                self._members.setdefault(group, {})[key] = doc
+                groups.add(group)
+        return groups
+
+    def _group(self, doc: Row) -> Key:
+        return (group_of(doc, self.query.group_by or (), self.table.types),)
+
     def _show(self, shown: Groups) -> None:
-        self._by_shown.setdefault(as_json(sorted(shown.items())), []).append(len(self.shown))
+        self._by_shown.setdefault(frozenset(shown.items()), []).append(len(self.shown))
         self.shown.append(shown)
 
 

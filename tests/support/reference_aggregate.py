@@ -1,4 +1,4 @@
-"""What an aggregate is, written for the eye: all rows at once, with fractions."""
+"""What an aggregate is, written for the eye: all rows at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from support.reference_evaluator import _kind, _number
 from support.reference_order import at, sort_value
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 NUMERIC = ("decimal", "int64", "float")
 
 
@@ -24,16 +26,30 @@ def aggregated(
     types = types or {}
     groups: dict[str, list[dict[str, Any]]] = {} if group_by else {"{}": []}
     for row in rows:
-        find = {path: _group_value(at(row, path), _kind(path, types)) for path in group_by}
-        groups.setdefault(as_json(find), []).append(row)
+        groups.setdefault(group_of(row, group_by, types), []).append(row)
     return {
         find: json.loads(find) | {name: _result(members, asked, types) for name, asked in aggregate.items()}
         for find, members in groups.items()
     }
 
 
+def group_of(row: dict[str, Any], group_by: Sequence[str], types: Mapping[str, str]) -> str:
+    """The row's group: its fields as JSON."""
+    return as_json({path: _group_value(at(row, path), _kind(path, types)) for path in group_by})
+
+
+@lru_cache(maxsize=10_000)
+def _place(text: str, kind: str) -> Any:
+    return sort_value(json.loads(text), kind)
+
+
+@lru_cache(maxsize=10_000)
+def _decimal(text: str) -> Decimal:
+    return Decimal(text)
+
+
 def as_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def _group_value(value: Any, kind: str) -> Any:
@@ -51,14 +67,16 @@ def _result(rows: list[dict[str, Any]], asked: Mapping[str, Any], types: Mapping
     if function == "count":
         return len(values)
     if function in ("min", "max"):
-        ordered = sorted(values, key=lambda value: (sort_value(value, kind), as_json(value)))
-        if not ordered:
+        ranked = [(_place(text, kind), text) for text in map(as_json, values)]
+        if not ranked:
             return None
-        best = sort_value(ordered[0 if function == "min" else -1], kind)
-        return next(value for value in ordered if sort_value(value, kind) == best)
-    return _of_numbers([value for value in values if _is_number(value, kind)], function, kind)
+        best = min(ranked)[0] if function == "min" else max(ranked)[0]
+        return json.loads(min(text for place, text in ranked if place == best))
+    scalars = [value for value in values if not isinstance(value, (dict, list))]
+    return _of_numbers([value for value in scalars if _is_number(value, kind)], function, kind)
 
 
+@lru_cache(maxsize=10_000, typed=True)
 def _is_number(value: Any, kind: str) -> bool:
     if kind in NUMERIC:
         return value == "NaN" or _number(value, any_text=kind == "decimal") is not None
@@ -73,7 +91,8 @@ def _of_numbers(values: list[Any], function: str, kind: str) -> Any:
     for infinite in ("Infinity", "-Infinity"):
         if infinite in values:
             return infinite
-    total = sum((Fraction(Decimal(str(value))) for value in values), Fraction(0))
+    with localcontext(Context(prec=2_000)):
+        total = Fraction(sum(map(_decimal, map(str, values)), Decimal(0)))
     if function == "avg":
         total /= len(values)
         if kind == "decimal":

@@ -223,6 +223,33 @@ async def test_a_sorted_result_without_limit():
         assert client.frames[-1][1]["code"] == "result_too_large"
 
 
+async def test_equal_windows_are_kept_and_read_once():
+    async with World() as world:
+        await filled(world, 40)
+        clients = [world.connect(order=NEWEST, q=OPEN) for _ in range(20)]
+        for client in clients:
+            await client.until(1, "ready")
+        later = world.connect(order=NEWEST, q=OPEN)
+        await later.until(1, "ready")
+        assert world.reader.reads == 1
+        await world.commit(*[("d", row(number, number), None) for number in range(20, 40)])
+        for client in (*clients, later):
+            await client.until(1, "diff")
+            assert client.events == ["initial", "ready", "diff"]
+            assert shown(client) == first(world)
+        assert world.reader.reads == 2
+        await world.commit(("d", row(19, 19), None))
+        for client in (*clients, later):
+            await client.until(2, "diff")
+            assert shown(client) == first(world)
+            client.close()
+        await world.commit(("d", row(18, 18), None))
+        again = world.connect(order=NEWEST, q=OPEN)
+        await again.until(1, "ready")
+        assert shown(again) == first(world)
+        assert world.reader.reads == 3
+
+
 async def test_a_limit_alone_is_by_primary_key():
     async with World() as world:
         await filled(world, 12)

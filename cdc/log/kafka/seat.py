@@ -8,6 +8,8 @@ Kafka's fencing of transactional ids.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
@@ -21,6 +23,9 @@ _PAUSE_SECONDS: Final = 0.1
 _VERDICT_SECONDS: Final = 15.0
 _LEAVE_SECONDS: Final = 0.5
 _PROTOCOL: Final = "livetail"
+_STALE: Final = 3
+"""Whoever led is not believed to after so many times the silence: longer than any member may make the others wait."""
+
 _REJOIN: Final = frozenset({Code.REBALANCING, Code.ILLEGAL_GENERATION})
 
 
@@ -28,8 +33,13 @@ class Seat:
     """One tailer's membership, which lasts until it is closed, whether or not it leads. silence: how long it may not be
     heard of, in seconds; brokers allow 6 or more, unless they are told otherwise."""
 
-    def __init__(self, link: Link, group: str, silence: float) -> None:
+    def __init__(
+        self, link: Link, group: str, silence: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._link = link
+        self._clock = clock
+        self._stale = _STALE * silence
+        self._heard = 0.0
         self._group = group
         self._session_ms = int(silence * 1000)
         self._member = ""
@@ -55,7 +65,12 @@ class Seat:
         self.check()
 
     def check(self) -> None:
-        """Raises LogInUse where another tailer leads."""
+        """Raises LogInUse where another tailer leads, LogError where that cannot be told: two that both take themselves
+        for the leader would fence one another for ever."""
+        if self._leads and self._clock() - self._heard > self._stale:
+            raise LogError(
+                f"Kafka: group {self._group} was not heard of for {self._stale:g} s, another tailer may lead it by now"
+            ) from self._failure
         if not self._leads:
             raise LogInUse(
                 f"another tailer leads the group {self._group} and writes the log; this one stands by"
@@ -65,8 +80,9 @@ class Seat:
         """Leave the group, so that another can take over at once."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        task, self._task = self._task, None
+        task.cancel()
+        await asyncio.wait({task})
         try:
             if self._member:
                 async with asyncio.timeout(_LEAVE_SECONDS):
@@ -79,8 +95,9 @@ class Seat:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Only an error that nobody expected ends it before it is closed: the next claim tries again."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = LogError(f"Kafka: group {self._group}: {error!r}")
+        if self._task is task:
+            why = "was cancelled" if task.cancelled() else repr(task.exception())
+            self._failure = LogError(f"Kafka: group {self._group}: {why}")
             self._leads, self._task = False, None
             self._known.set()
 
@@ -107,10 +124,11 @@ class Seat:
         duties = [
             (member[0], b"") for member in answer.members
         ]  # none; of those who follow the list is empty
+        asked = self._clock()
         answer = await self._ask(SyncGroupRequest(self._group, self._generation, self._member, None, duties))
         if answer.error_code not in _REJOIN:
             self._check(answer.error_code)
-        self._leads = leads
+        self._leads, self._heard = leads, asked
 
     async def _ask_to_join(self) -> Any:
         protocols = [(_PROTOCOL, b"")]
@@ -132,6 +150,7 @@ class Seat:
         """Until the members change."""
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
+            asked = self._clock()
             answer = await self._ask(HeartbeatRequest(self._group, self._generation, self._member))
             if answer.error_code == Code.UNKNOWN_MEMBER:
                 self._forgotten()
@@ -139,6 +158,7 @@ class Seat:
             if answer.error_code in _REJOIN:
                 return
             self._check(answer.error_code)
+            self._heard = asked
 
     def _forgotten(self) -> None:
         """We were silent for too long: another one leads."""

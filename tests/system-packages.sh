@@ -1,10 +1,11 @@
 #!/bin/sh
-# What the tests use beyond PyPI, from Debian's packages: Postgres 15, Chromium, Java and Maven (for Kafka). Without them
+# What the tests use beyond PyPI, from Debian's packages: Postgres 15, Chromium, curl, Java and Maven (for Kafka). Without them
 # the tests that need them are skipped, and say so at the end. MySQL and MariaDB come from Debian, too, but are not
 # installed: see servers/__main__.py.
 missing=
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v curl >/dev/null || missing="$missing curl"
 command -v java >/dev/null || missing="$missing default-jre-headless"
 command -v mvn >/dev/null || missing="$missing maven"
 [ -n "$missing" ] || exit 0

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from servers.postgres import Database
-from support.documentation import PAGES, ROOT, Block, blocks, statements
+from support.documentation import PAGES, ROOT, Block, blocks, statements, with_curl
 from support.live import PATIENCE_S, served
 from support.node import with_node
 
@@ -45,6 +45,7 @@ async def url(postgres_db: Database, tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
+@with_curl
 @of("sh curl")
 async def test_curl(block: Block, url: str) -> None:
     """All live queries that are asked for get ready, with the row."""

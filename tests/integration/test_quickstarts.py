@@ -28,10 +28,11 @@ from broadcaster.demo.mysql_installs import Flavor
 from broadcaster.demo.postgres import EmbeddedPostgres
 from servers.mongo import Mongod
 from servers.mysql import MysqlServers
-from support.documentation import ROOT, Block, blocks, one, statements
+from support.documentation import ROOT, Block, blocks, one, statements, with_curl
 from support.node import with_node
 
 PATIENCE_S = 40
+pytestmark = with_curl
 MONGOSH = ROOT / "tests" / "support" / "mongosh.mjs"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = tuple(
@@ -20,6 +23,9 @@ PAGES: Final = tuple(
         )
         for path in ROOT.glob(pattern)
     )
+)
+with_curl: Final = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="no curl here: apt-get install curl"
 )
 _BLOCK: Final = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -76,4 +76,4 @@ async def serving(
 
 
 def bearer(**claims: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {jwt.encode({'exp': time.time() + 60, **claims}, SECRET)}"}
+    return {"Authorization": f"Bearer {jwt.encode({'exp': time.time() + 3600, **claims}, SECRET)}"}

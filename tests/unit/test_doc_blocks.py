@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ import pytest
 from broadcaster.cli import main
 from broadcaster.errors import CODES
 from broadcaster.sse_parser import SseParser
-from cdc.config_parse import parse
+from cdc.config import Limits
+from cdc.config_parse import KEYS, camel, parse
 from support.documentation import PAGES, ROOT, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
@@ -100,6 +102,34 @@ def test_commands(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 pass
             case _:
                 raise AssertionError(f"{block}: {line!r} is no command that is known here")
+
+
+def spans(beginning: str) -> list[tuple[Path, str]]:
+    """Code within sentences that begins so, with its page."""
+    found = []
+    for page in PAGES:
+        plain = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+        found += [(page, span.replace("\n", " ")) for span in re.findall(rf"`({beginning}[^`]*)`", plain)]
+    assert found
+    return found
+
+
+def test_commands_in_sentences():
+    assert isinstance(main, click.Group)
+    for page, span in spans("livetail "):
+        _, name, *words = span.split()
+        options = {option for parameter in main.commands[name].params for option in parameter.opts}
+        for word in re.findall(r"(?<![\w-])--?\w[\w-]*", " ".join(words)):
+            assert word in options, f"{page}: {span}"
+
+
+def test_keys_in_sentences():
+    known = {key for keys in KEYS.values() for key in keys} | {camel(limit.name) for limit in fields(Limits)}
+    for page, span in spans(r"(?:modules|auth)\."):
+        if re.fullmatch(r"[\w.<>]+", span):
+            assert [key for key in span.split(".") if key not in known and key[0] != "<"] == [], (
+                f"{page}: {span}"
+            )
 
 
 def test_error_codes_say_what_to_do():

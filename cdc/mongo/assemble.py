@@ -149,7 +149,8 @@ class Assembler:
         self._open, self._open_size = [], 0
         self._orders, self._total = {}, 0
         self._pass(change)
-        self._seal()
+        if self._size >= BATCH_BYTES:
+            self._seal()
 
     def _encode(self, row: _Row, change: Change, now_ms: int, *, last: bool = False) -> Record:
         what, total_order, collection_order = row

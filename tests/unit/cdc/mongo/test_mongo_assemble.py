@@ -106,8 +106,32 @@ def test_a_transaction_ends_where_another_begins():
     (batch,) = taken(a)
     assert numbers(batch) == [(1, 1, 1, False), (2, 2, 1, True), (3, 3, 2, True)]
     a.add(change(102, row(5)), 0)
-    assert [numbers(batch) for batch in taken(a)] == [[(4, 1, 1, True)], [(5, 1, 1, True)]]
+    assert [numbers(batch) for batch in taken(a)] == [[(4, 1, 1, True), (5, 1, 1, True)]]
     assert not a.in_transaction
+
+
+def test_transactions_that_come_together_go_together():
+    """Each append to Kafka is a transaction there: one for each of the database's would never catch up."""
+    a = assembler()
+    for number in range(1, 5):
+        for key in (number, -number):
+            a.add(change(100 + number, row(key), transaction=number), 0)
+    (batch,) = taken(a)
+    assert [each[0] for each in numbers(batch)] == [1, -1, 2, -2, 3, -3]
+    assert batch.position.order == 103
+    a.idle(token(104), 0)
+    (batch,) = taken(a)
+    assert ([each[0] for each in numbers(batch)], batch.position.order) == ([4, -4], 104)
+
+
+def test_transactions_that_come_together_are_batches_of_a_bounded_size():
+    a = assembler()
+    for number in range(1, 41):
+        a.add(change(100 + number, row(number, "todos", 100_000), transaction=number), 0)
+    batches = taken(a)
+    assert len(batches) > 1
+    assert [each[0] for batch in batches for each in numbers(batch)] == list(range(1, 40))
+    assert all(batch.position.order == 100 + numbers(batch)[-1][0] for batch in batches)
 
 
 def test_a_transaction_ends_where_the_stream_is_silent():
@@ -128,7 +152,7 @@ def test_of_several_shards_only_progress_says_so():
     a.idle(token(102), 0)
     (batch,) = taken(a)
     assert numbers(batch) == [(1, 1, 1, False), (2, 2, 2, True)]
-    assert batch.position.order == 101
+    assert batch.position.order == 102
 
 
 def test_what_is_complete_is_not_held_back_by_an_open_transaction():
@@ -155,7 +179,7 @@ def test_a_large_transaction_comes_in_parts():
     todos = [each for each in told if each[0] != 3]
     assert [each[2] for each in todos] == list(range(1, 30))
     assert [each[0] for each in told if each[3]] == [3, 30]
-    assert end.position.order == 102
+    assert end.position.order == 103
     assert a.pending == 0
 
 

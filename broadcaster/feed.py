@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 
 from broadcaster.aggregate import Aggregation, Shares
 from broadcaster.connection import Connection, Shared
@@ -68,6 +68,11 @@ class Feed:
         self._limits = limits
         self._queries: dict[str, LiveQuery] = {}
         self._evaluation = Evaluation()
+        self._wanted: frozenset[str] = frozenset()
+        self._followed: frozenset[str] | None = None  # by the reader that is open
+        self._reading: asyncio.Task[None] | None = None
+        self._looked_at: frozenset[str] = frozenset()  # for the transactions in `recent`
+        self._after: int | None = None  # where the reader goes on; None: at the end
         self._boundary = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], int] = {}
 
@@ -180,41 +185,63 @@ class Feed:
 
     # -- the log ----------------------------------------------------------------------------------------------
 
+    async def follow(self, collections: Set[str]) -> None:
+        """Read these collections, too, from now on, and wait until that is so: of the log only what somebody asked for
+        is read, since on Kafka each collection is a topic."""
+        if not collections <= self._wanted:
+            self._wanted |= collections
+            self._boundary.clear()
+            if self._reading is not None and self._followed is not None:
+                self._reading.cancel()
+        while self._followed is None or not collections <= self._followed:
+            await self._boundary.wait()
+
     async def run(self) -> None:
         """Follow the log until cancelled; says what is wrong and tries again."""
-        after: int | None = None
         while True:
-            reader: LogReader | None = None
+            self._reading = reading = asyncio.create_task(self._read(), name=f"log of {self.database}")
             try:
-                reader, after = await self._open(after)
-                self.complaint = None
-                while True:
-                    for chunk in await reader.read():
-                        self._dispatch(chunk)
-                        after = self.place
-            except EpochChanged:
-                log.warning("%s: the event log was started anew; all live queries start over", self.database)
-                after = None
-                self._start_over("epoch_changed")
-            except CursorExpired:
-                log.warning(
-                    "%s: fell behind what the event log keeps; all live queries start over", self.database
-                )
-                after = None
-                self._start_over("too_far_behind")
-            except LogError as error:
-                self.reached_end = False
-                if str(error) != self.complaint:
-                    self.complaint = str(error)
-                    log.error("%s: %s; trying again", self.database, self.complaint)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.wait({reading})
             finally:
-                self._boundary.clear()
-                if reader is not None:
-                    await reader.close()
+                if not reading.done():
+                    reading.cancel()
+                    await asyncio.wait({reading})
+            if not reading.cancelled():  # as it is where there are more collections to follow
+                reading.result()
 
-    async def _open(self, after: int | None) -> tuple[LogReader, int | None]:
-        """A reader at `after`, or at the end after a look back at the newest transactions."""
+    async def _read(self) -> None:
+        """Follow the log until something is wrong with it, or `follow` ends it."""
+        reader: LogReader | None = None
+        try:
+            reader = await self._open()
+            self.complaint = None
+            while self._followed == self._wanted:
+                for chunk in await reader.read():
+                    self._dispatch(chunk)
+                    self._after = self.place
+        except EpochChanged:
+            log.warning("%s: the event log was started anew; all live queries start over", self.database)
+            self._start_over("epoch_changed")
+        except CursorExpired:
+            log.warning(
+                "%s: fell behind what the event log keeps; all live queries start over", self.database
+            )
+            self._start_over("too_far_behind")
+        except LogError as error:
+            self.reached_end = False
+            if str(error) != self.complaint:
+                self.complaint = str(error)
+                log.error("%s: %s; trying again", self.database, self.complaint)
+            await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            self._boundary.clear()
+            self._followed = None
+            if reader is not None:
+                await reader.close()
+
+    async def _open(self) -> LogReader:
+        """A reader of what is wanted, from where the feed stands, or from the end; after a look back at the newest
+        transactions where that was not done yet for all these collections."""
         looks = 0
         while (state := await self.log.state()) is None:
             looks += 1
@@ -224,41 +251,44 @@ class Feed:
                     self.database,
                 )
             await asyncio.sleep(0.1)
-        if after is None:
-            await self._look_back(max(state.oldest, state.newest - _LOOK_BACK), state.newest)
-            reader = await self.log.reader(state.newest)
-            self.place = state.newest
-        else:
-            reader = await self.log.reader(after)
+        wanted, after = self._wanted, self._after
+        place = state.newest if after is None else after
+        if after is None or wanted != self._looked_at:
+            await self._look_back(max(state.oldest, place - _LOOK_BACK), place, wanted)
+            self._looked_at = wanted
+        reader = await self.log.reader(place, wanted, follows=True)
         if self.epoch and reader.epoch != self.epoch:
             self.epoch = ""
             await reader.close()
             raise EpochChanged
-        if not self.epoch:
-            self.epoch = reader.epoch
-        if state.position is not None and after is None:
-            self.source_epoch, self.order = state.position.epoch, state.position.order
+        self.epoch = reader.epoch
+        if after is None:
+            self.place = self._after = place
+            if state.position is not None:
+                self.source_epoch, self.order = state.position.epoch, state.position.order
         self._evaluation.abandon()
         self.reached_end = True
-        self._reach_boundary()
-        return reader, self.place
+        self._followed = wanted
+        if wanted == self._wanted:
+            self._reach_boundary()
+        return reader
 
-    async def _look_back(self, start: int, end: int) -> None:
-        self.recent = Recent()
-        self._reset_by = {}
-        if start >= end:
-            return
-        reader = await self.log.reader(start)
-        try:
-            past, place = Evaluation(), start
-            while place < end:
-                for chunk in await reader.read():
-                    self._note(chunk.resets)
-                    for done in past.run(chunk):
-                        self.recent.add(done.part.tx, done.first, done.last)
-                    place = chunk.end
-        finally:
-            await reader.close()
+    async def _look_back(self, start: int, end: int, collections: frozenset[str]) -> None:
+        recent, self._reset_by = Recent(), {}
+        if start < end and collections:
+            reader = await self.log.reader(start, collections)
+            try:
+                past, place = Evaluation(), start
+                while place < end:
+                    for chunk in await reader.read():
+                        self._note(chunk.resets)
+                        for done in past.run(chunk):
+                            if done.last <= end:
+                                recent.add(done.part.tx, done.first, done.last)
+                        place = chunk.end
+            finally:
+                await reader.close()
+        self.recent = recent
 
     def _reach_boundary(self) -> None:
         """A log without a position was only just made: where in the database's log it begins is decided later than now,
@@ -270,6 +300,7 @@ class Feed:
         self._reset_by |= {reset.collection: reset.tx for reset in resets if reset.tx}
 
     def _start_over(self, reason: str) -> None:
+        self._after = None
         self.epoch = ""
         self.order = None
         self.reached_end = False

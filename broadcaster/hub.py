@@ -284,9 +284,12 @@ class Hub:
     async def _boundary(
         self, connection: Connection, feed: Feed, subscriptions: Sequence[Subscription]
     ) -> None:
-        """`Feed.boundary`; tells the client where that takes long, as without a log or with one that cannot be read."""
+        """`Feed.boundary`, with their collections followed; tells the client where that takes long, as without a log or
+        with one that cannot be read."""
+        collections = {subscription.live_query.collection for subscription in subscriptions}
         try:
             async with asyncio.timeout(_BOUNDARY_PATIENCE):
+                await feed.follow(collections)
                 await feed.boundary()
         except TimeoutError:
             for subscription in subscriptions:
@@ -296,6 +299,7 @@ class Hub:
                         "not_ready", f"the event log of `{feed.database}` is not there; waiting for it"
                     ),
                 )
+            await feed.follow(collections)
             await feed.boundary()
 
     async def _back_off(self, delay: float) -> float:

@@ -75,8 +75,11 @@ class EventLog(Protocol):
     async def writer(self) -> LogWriter:
         """Become the log's writer, creating the log if need be. Raises LogInUse while another process or task is it."""
 
-    async def reader(self, after: int | None = None, collections: Set[str] | None = None) -> LogReader:
-        """Read from the offset after `after` (None: from the end as it is now), only `collections` if given.
+    async def reader(
+        self, after: int | None = None, collections: Set[str] | None = None, *, follows: bool = False
+    ) -> LogReader:
+        """Read from the offset after `after` (None: from the end as it is now), only `collections` if given. follows:
+        it goes on for long, so what it reads may be kept in memory for others.
 
         Works before the log was ever written: the reader waits. Raises CursorExpired when `after` lies before what is
         kept or beyond the end.

@@ -68,7 +68,9 @@ class EmbeddedLog:
         await writer.open()
         return writer
 
-    async def reader(self, after: int | None = None, collections: Set[str] | None = None) -> EmbeddedReader:
+    async def reader(
+        self, after: int | None = None, collections: Set[str] | None = None, *, follows: bool = False
+    ) -> EmbeddedReader:
         """As `EventLog.reader`."""
         reader = EmbeddedReader(SqliteReader(self._path, collections), Bell(self._path), self._users)
         await reader.open(after)

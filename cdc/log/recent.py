@@ -14,9 +14,10 @@ _ENTRY_BYTES: Final = 200
 
 
 class RecentChunks:
-    """Chunks that follow one another, up to `limit` bytes of them, of all collections; the oldest are forgotten.
+    """Chunks that follow one another, up to `limit` bytes of them; the oldest are forgotten.
 
-    epoch: of the log that they are from; start, end: the offsets start < offset <= end are in here.
+    epoch: of the log that they are from; start, end: the offsets start < offset <= end are in here, of `collections`
+    (None: of all).
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,15 +28,17 @@ class RecentChunks:
         self._size = 0
         self.epoch = ""
         self.start = self.end = 0
+        self.collections: frozenset[str] | None = None
 
-    def begin(self, epoch: str, offset: int) -> None:
-        """From here on chunks will be added, unless what is in here leads there already."""
-        if (epoch, offset) != (self.epoch, self.end):
+    def begin(self, epoch: str, offset: int, collections: Set[str] | None = None) -> None:
+        """From here on chunks of these collections will be added. What is in here stays where it leads there."""
+        wanted = None if collections is None else frozenset(collections)
+        if (epoch, offset, wanted) != (self.epoch, self.end, self.collections):
             self._chunks, self._sizes, self._ends, self._size = [], [], [], 0
-            self.epoch, self.start, self.end = epoch, offset, offset
+            self.epoch, self.start, self.end, self.collections = epoch, offset, offset, wanted
 
     def add(self, chunks: Sequence[Chunk]) -> None:
-        """What a reader of everything got next."""
+        """What a reader got next."""
         for chunk in chunks:
             self.end = chunk.end
             if not chunk.entries and not chunk.resets and self._chunks and chunk.end == self._ends[-1]:
@@ -57,8 +60,10 @@ class RecentChunks:
         self.start = self._ends[count - 1]
         del self._chunks[:count], self._sizes[:count], self._ends[:count]
 
-    def covers(self, epoch: str, after: int) -> bool:
-        """Whether what follows this offset, up to the end, is in here."""
+    def covers(self, epoch: str, after: int, wanted: Set[str] | None = None) -> bool:
+        """Whether what follows this offset, up to the end, is in here, of the wanted collections (None: of all)."""
+        if self.collections is not None and (wanted is None or not wanted <= self.collections):
+            return False
         return epoch == self.epoch and self.start <= after < self.end
 
     def read(self, after: int, wanted: Set[str] | None, most: int) -> list[Chunk]:

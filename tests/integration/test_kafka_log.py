@@ -248,10 +248,10 @@ async def test_an_event_that_is_too_large_stops_the_log_before_it(open_log: Open
 
 
 async def test_replays_come_from_memory(open_log: Open, kafka: Kafka) -> None:
-    """What a reader of everything got, a later one need not ask Kafka for: here it could not."""
+    """What a reader that follows got, a later one need not ask Kafka for: here it could not."""
     writer = await open_log().writer()
     log = open_log()
-    follower = await log.reader()
+    follower = await log.reader(follows=True)
     first = [record(number, ("users", "todos")[number % 2]) for number in range(100)]
     await writer.append(batch(1, *first))
     await numbers(follower, 1)

@@ -209,9 +209,9 @@ async def _play(seed: int, failing: float, keep_bytes: int | None) -> None:
         world.log._keep_bytes = keep_bytes
         plain = world.log.reader
 
-        async def portioned(after: Any = None, collections: Any = None) -> Any:
+        async def portioned(after: Any, collections: Any, *, follows: bool = False) -> Any:
             reader = await plain(after, collections)
-            return reader if collections is None else _Portioned(reader, dice, failing)
+            return reader if follows else _Portioned(reader, dice, failing)
 
         world.log.reader = portioned  # type: ignore[method-assign]
         story = _Story(world, dice)

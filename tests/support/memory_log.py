@@ -55,7 +55,9 @@ class MemoryLog:
         self._writer = MemoryWriter(self)
         return self._writer
 
-    async def reader(self, after: int | None = None, collections: Set[str] | None = None) -> MemoryReader:
+    async def reader(
+        self, after: int | None = None, collections: Set[str] | None = None, *, follows: bool = False
+    ) -> MemoryReader:
         state = self._state
         oldest, newest = (state.oldest, state.newest) if state is not None else (0, 0)
         after = newest if after is None else after

@@ -119,7 +119,9 @@ class KafkaLog:
     def _see(self, offset: int) -> None:
         self._committed = offset
 
-    async def reader(self, after: int | None = None, collections: Set[str] | None = None) -> KafkaReader:
+    async def reader(
+        self, after: int | None = None, collections: Set[str] | None = None, *, follows: bool = False
+    ) -> KafkaReader:
         """As `EventLog.reader`."""
         reader = KafkaReader(
             self._shared_link(),
@@ -132,10 +134,10 @@ class KafkaLog:
             self._release_reader,
         )
         self._readers.add(reader)
-        if after is not None and self._memory.covers(self._memory.epoch, after):
+        if after is not None and not follows and self._memory.covers(self._memory.epoch, after, collections):
             reader.start_in_memory(after)
             return reader
-        if after is not None and collections is not None and after in self._ahead:
+        if after is not None and not follows and after in self._ahead:
             reader.start_ahead(self._ahead.pop(after))
             return reader
         try:
@@ -143,9 +145,9 @@ class KafkaLog:
         except BaseException:
             await reader.close()
             raise
-        if collections is None and reader.epoch:
+        if follows and reader.epoch:
             self._recorder = reader
-            self._memory.begin(reader.epoch, reader.place)
+            self._memory.begin(reader.epoch, reader.place, collections)
         return reader
 
     def _remember(self, reader: KafkaReader, chunks: list[Chunk]) -> None:

@@ -139,7 +139,7 @@ class KafkaReader:
             if self._closed:
                 raise LogError("this log reader is closed")
             if self._next is None:
-                if self._epoch and self._memory.covers(self._epoch, self._after):
+                if self._epoch and self._memory.covers(self._epoch, self._after, self._wanted):
                     return self._remembered()
                 await self._find()
             if self._standing is not None:

@@ -621,7 +621,7 @@ async def test_a_log_that_is_not_there_yet_is_told(monkeypatch):
 async def test_a_past_that_cannot_be_read_is_waited_for(monkeypatch):
     async with World() as world:
         hidden = await world.commit(("c", None, row(1)), seen=False)
-        await world.feed.reach(world.feed.epoch, 1)
+        await world.feed.follow({"todos"})
         world.reader.hidden = {str(hidden)}
         reader = world.log.reader
 
@@ -635,6 +635,70 @@ async def test_a_past_that_cannot_be_read_is_waited_for(monkeypatch):
         assert client.events == ["error", "initial", "ready"]
         assert client.frames[0][1]["code"] == "not_ready"
         assert list(client.rows().values()) == [row(1)]
+
+
+async def test_of_the_log_only_what_somebody_asks_for_is_read():
+    async with World() as world:
+        opened = []
+        reader = world.log.reader
+
+        async def counted(after=None, collections=None, **options):
+            opened.append((after, set(collections)))
+            return await reader(after, collections, **options)
+
+        world.log.reader = counted
+        await world.commit(("c", None, row(1)), beside=({"id": 7},))
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        await world.commit(("c", None, row(2)), beside=({"id": 8},))
+        await first.until(1, "diff")
+        again = world.connect(q=OPEN)
+        await again.until(1, "ready")
+        assert opened == [(0, {"todos"}), (2, {"todos"})]
+        assert world.metrics.events._value.get() == 1
+        world.reader.rows = {7: {"id": 7}, 8: {"id": 8}}
+        other = world.connect(collection="others", q={})
+        await other.until(1, "ready")
+        assert opened[2:] == [(0, {"todos", "others"}), (4, {"todos", "others"})]
+        await world.commit(("c", None, row(3)), beside=({"id": 9},))
+        for client, found in ((first, [row(n) for n in (1, 2, 3)]), (other, [{"id": n} for n in (7, 8, 9)])):
+            await client.until(2 if client is first else 1, "diff")
+            assert sorted(client.rows().values(), key=lambda each: each["id"]) == found
+
+
+async def test_a_collection_that_nobody_asked_for_yet_is_looked_back_at():
+    """What was appended before the first live query on it, and which its snapshot does not show yet."""
+    async with World() as world:
+        first = world.connect(q=OPEN)
+        await first.until(1, "ready")
+        hidden = await world.commit(("c", None, row(1)), seen=False, beside=({"id": 7},))
+        await first.until(1, "diff")
+        world.reader.hidden = {str(hidden)}
+        world.reader.rows = {}
+        other = world.connect(collection="others", q={})
+        await other.until(1, "ready")
+        assert list(other.rows().values()) == [{"id": 7}]
+
+
+async def test_many_who_come_at_once_widen_what_is_read_and_lose_nothing():
+    async with World() as world:
+
+        async def write():
+            for number in range(1, 60):
+                await world.commit(("c", None, row(number)), beside=({"id": number},))
+                await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write())
+        clients = []
+        for collection in ("todos", "others", "third", "fourth", "todos", "others"):
+            clients.append((collection, world.connect(collection=collection, q={})))
+            await asyncio.sleep(0)
+        await writing
+        async with asyncio.timeout(30):
+            for collection, client in clients:
+                await client.until(1, "ready")
+                while collection == "todos" and len(client.rows()) < 59:
+                    await asyncio.sleep(0.001)
 
 
 async def test_a_place_that_an_ended_epoch_had_is_not_waited_for():

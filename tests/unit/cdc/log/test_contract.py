@@ -422,10 +422,14 @@ async def append_hourly(writer: LogWriter, clock: ManualClock, count: int) -> No
         clock.advance(3600)
 
 
-async def states_settle(log: EventLog, writer: LogWriter, good: Callable[[LogState], bool]) -> LogState:
-    """Retention follows the appends at its own pace: append positions until the log is as it should be."""
+async def states_settle(
+    log: EventLog, writer: LogWriter, clock: ManualClock, good: Callable[[LogState], bool]
+) -> LogState:
+    """Retention follows the appends at its own pace, and looks again after some time: append positions until the log is
+    as it should be."""
     order = 1000
     while True:
+        clock.advance(0.2)
         await writer.append(batch(at=order))
         order += 1
         state = await log.state()
@@ -438,13 +442,13 @@ async def test_retention_by_age(make_log: MakeLog, clock: ManualClock) -> None:
     log = make_log(keep_seconds=2.5 * 3600)
     writer = await log.writer()
     await append_hourly(writer, clock, 6)
-    state = await states_settle(log, writer, lambda state: state.oldest == 8)
+    state = await states_settle(log, writer, clock, lambda state: state.oldest == 8)
     assert state.newest == 12
     with pytest.raises(CursorExpired):
         await log.reader(7)
     assert [chunk.end for chunk in await (await log.reader(8)).read()] == [10, 12, 12]
     clock.advance(10 * 3600)
-    state = await states_settle(log, writer, lambda state: state.oldest == 12)
+    state = await states_settle(log, writer, clock, lambda state: state.oldest == 12)
     assert state.size == 0
 
 
@@ -452,7 +456,7 @@ async def test_retention_by_size(make_log: MakeLog, clock: ManualClock) -> None:
     log = make_log(keep_bytes=400)
     writer = await log.writer()
     await append_hourly(writer, clock, 20)
-    state = await states_settle(log, writer, lambda state: state.size <= 400)
+    state = await states_settle(log, writer, clock, lambda state: state.size <= 400)
     assert 0 < state.oldest < 40
     assert state.oldest % 2 == 0
     assert state.size > 0
@@ -465,7 +469,7 @@ async def test_a_reader_that_was_overtaken_by_retention_learns_it(
     writer = await log.writer()
     reader = await log.reader(0)
     await append_hourly(writer, clock, 2)
-    await states_settle(log, writer, lambda state: state.oldest == 4)
+    await states_settle(log, writer, clock, lambda state: state.oldest == 4)
     with pytest.raises(CursorExpired):
         await reader.read()
 
@@ -478,9 +482,9 @@ async def test_retention_never_cuts_a_transaction(make_log: MakeLog, clock: Manu
     await writer.append(batch(record("b"), at=None))
     clock.advance(50)
     await writer.append(batch(record("c"), at=2))
-    await states_settle(log, writer, lambda state: state.oldest == 1)
+    await states_settle(log, writer, clock, lambda state: state.oldest == 1)
     clock.advance(30)
-    state = await states_settle(log, writer, lambda state: True)
+    state = await states_settle(log, writer, clock, lambda state: True)
     assert state.oldest == 1
     assert entries(await drain(await log.reader(1), 2)) == [entry(2, "b"), entry(3, "c")]
 

@@ -77,3 +77,16 @@ def test_a_position_that_only_moves_takes_no_room() -> None:
     recent.begin("e1", 0)
     recent.add([chunk(1, 1, "a")] + [Chunk([], 1, Position("p", order), 5) for order in range(2, 100)])
     assert recent.read(0, None, 1 << 20) == [chunk(1, 1, "a")]
+
+
+def test_it_covers_the_collections_that_were_read() -> None:
+    recent = RecentChunks(1 << 20)
+    recent.begin("e1", 0, {"a", "b"})
+    recent.add([chunk(1, 2, "a")])
+    assert recent.covers("e1", 0, {"a"}) and recent.covers("e1", 1, {"a", "b"})
+    assert not recent.covers("e1", 0, {"c"}) and not recent.covers("e1", 0, None)
+    recent.begin("e1", 2, {"a", "b"})
+    assert recent.covers("e1", 0, {"a"})
+    recent.begin("e1", 2, {"a", "b", "c"})
+    recent.add([chunk(3, 3, "c")])
+    assert not recent.covers("e1", 0, {"a"}) and recent.covers("e1", 2, {"c"})

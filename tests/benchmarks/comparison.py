@@ -56,6 +56,7 @@ class Comparison:
         self._runs.setdefault(case, {}).setdefault(who, []).append(values)
         told = ", ".join(f"{each.title} {each.text(values[each.name])}" for each in self._measures)
         print(f"{case} · {who}: {told}", flush=True)
+        self._save()
 
     def note(self, text: str) -> None:
         """Say below the table, for instance why a peer is missing."""
@@ -70,15 +71,15 @@ class Comparison:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._runs:
-            self._write()
+            self._save()
+            print(f"\n{self.table()}\n{FOLDER / self._name}.md, .json, .svg", flush=True)
 
-    def _write(self) -> None:
-        """Put `<name>.md`, `.json` and `.svg` into the folder `.bench`, and print the table."""
+    def _save(self) -> None:
+        """Put `<name>.md`, `.json` and `.svg` into the folder `.bench`, with all that was measured so far."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / f"{self._name}.md").write_text(self.table())
         (FOLDER / f"{self._name}.json").write_text(json.dumps(self._facts(), indent=1) + "\n")
         (FOLDER / f"{self._name}.svg").write_text(self._picture())
-        print(f"\n{self.table()}\n{FOLDER / self._name}.md, .json, .svg", flush=True)
 
     def table(self) -> str:
         """Markdown. Beside a peer's figure stands how many times better ours is in it."""

@@ -72,7 +72,6 @@ class Feed:
         self._followed: frozenset[str] | None = None  # by the reader that is open
         self._reading: asyncio.Task[None] | None = None
         self._looked_at: frozenset[str] = frozenset()  # for the transactions in `recent`
-        self._after: int | None = None  # where the reader goes on; None: at the end
         self._boundary = asyncio.Event()
         self._waiting: dict[asyncio.Future[None], int] = {}
 
@@ -218,7 +217,6 @@ class Feed:
             while self._followed == self._wanted:
                 for chunk in await reader.read():
                     self._dispatch(chunk)
-                    self._after = self.place
         except EpochChanged:
             log.warning("%s: the event log was started anew; all live queries start over", self.database)
             self._start_over("epoch_changed")
@@ -251,19 +249,18 @@ class Feed:
                     self.database,
                 )
             await asyncio.sleep(0.1)
-        wanted, after = self._wanted, self._after
-        place = state.newest if after is None else after
-        if after is None or wanted != self._looked_at:
+        wanted, begins = self._wanted, not self.epoch
+        place = state.newest if begins else self.place
+        if begins or wanted != self._looked_at:
             await self._look_back(max(state.oldest, place - _LOOK_BACK), place, wanted)
             self._looked_at = wanted
         reader = await self.log.reader(place, wanted, follows=True)
-        if self.epoch and reader.epoch != self.epoch:
-            self.epoch = ""
+        if not begins and reader.epoch != self.epoch:
             await reader.close()
             raise EpochChanged
         self.epoch = reader.epoch
-        if after is None:
-            self.place = self._after = place
+        if begins:
+            self.place = place
             if state.position is not None:
                 self.source_epoch, self.order = state.position.epoch, state.position.order
         self._evaluation.abandon()
@@ -300,7 +297,6 @@ class Feed:
         self._reset_by |= {reset.collection: reset.tx for reset in resets if reset.tx}
 
     def _start_over(self, reason: str) -> None:
-        self._after = None
         self.epoch = ""
         self.order = None
         self.reached_end = False

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ from urllib.parse import quote
 import aiohttp
 import psycopg
 
+from benchmarks.dev import dev
 from broadcaster.demo.postgres import EmbeddedPostgres
 
 CHANGES = 300
@@ -95,30 +93,8 @@ def main() -> None:
             connection.execute("CREATE TABLE todos (id int PRIMARY KEY, title text, done boolean)")
         (folder / "bench.yaml").write_text(CONFIG.format(url=server.url))
         address = "127.0.0.1:4933"
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "broadcaster.cli",
-                "dev",
-                "-c",
-                folder / "bench.yaml",
-                "--listen",
-                address,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            while "Ready" not in process.stdout.readline():
-                pass
+        with dev(folder / "bench.yaml", address):
             ours, notify = asyncio.run(measure(server.url, f"http://{address}"))
-        finally:
-            process.terminate()
-            process.wait()
     for name, values in (("livetail", ours), ("NOTIFY", notify)):
         cuts = statistics.quantiles(values, n=100)
         print(

@@ -28,21 +28,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateMany
 from pymongo.collection import Collection
 
+from benchmarks.backlogs.mongo import CONFIG, DAY, SETTINGS
 from servers.mongo import Mongod, temporary_mongod
 from support.draining import begin, drain
-
-SETTINGS = ("--oplogSize", "4000", "--syncdelay", "30")
-DAY = 1_704_067_200_000
-CONFIG = """\
-id: todo-app
-modules:
-  crud:
-    db:
-      type: mongo
-      conn: {conn}
-      collections:
-        t1: {{isRealtimeEnabled: true, rules: {{read: {{rule: allow}}}}}}
-"""
 
 
 def insert(collection: Collection[Any], rows: int) -> None:

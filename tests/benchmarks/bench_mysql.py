@@ -20,6 +20,7 @@ from typing import Any
 
 import pymysql
 
+from benchmarks.backlogs.mysql import CONFIG, SETTINGS
 from broadcaster.demo.mysql import EmbeddedMysql
 from broadcaster.demo.mysql_installs import TITLES, Flavor, installation
 from cdc.event import Position
@@ -28,27 +29,11 @@ from cdc.mysql.place import End, end_of_binlog, identify
 from cdc.mysql.position import order_of
 from support.draining import Drained, drain
 
-SETTINGS = {
-    "innodb_flush_log_at_trx_commit": "0",
-    "sync_binlog": "0",
-    "innodb_buffer_pool_size": "512M",
-    "max_allowed_packet": "64M",
-}
 TABLE = (
     "CREATE TABLE t1 (id VARCHAR(40) PRIMARY KEY, name VARCHAR(100), n INT, ok TINYINT(1), ts DATETIME,"
     " doc VARCHAR(400)) CHARACTER SET utf8mb4"
 )
 DOC = '{"a": 1, "b": "some text of a certain length, as texts are", "c": [1, 2, 3], "d": 0.14285714285714285}'
-CONFIG = """\
-id: todo-app
-modules:
-  crud:
-    db:
-      type: mysql
-      conn: {conn}
-      collections:
-        t1: {{isRealtimeEnabled: true, rules: {{read: {{rule: allow}}}}}}
-"""
 BULK = 1000
 COM_BINLOG_DUMP = 18
 NON_BLOCKING = 1

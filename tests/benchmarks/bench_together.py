@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -21,6 +18,7 @@ from pathlib import Path
 import aiohttp
 import psycopg
 
+from benchmarks.dev import dev
 from broadcaster.demo.postgres import EmbeddedPostgres
 
 CLIENTS = 1_000
@@ -78,26 +76,7 @@ def main() -> None:
                 f"INSERT INTO todos SELECT i, 'a title', i % 3 = 0 FROM generate_series(1, {ROWS}) i"
             )
         (folder / "bench.yaml").write_text(CONFIG.format(url=server.url))
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "broadcaster.cli",
-                "dev",
-                "-c",
-                folder / "bench.yaml",
-                "--listen",
-                ADDRESS,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            while "Ready" not in process.stdout.readline():
-                pass
+        with dev(folder / "bench.yaml", ADDRESS):
             print(f"{CLIENTS:,} clients at once, {ROWS} rows each")
             for name, params in (
                 ("different", lambda number: {"where": json.dumps({"id": {"$gt": -number}})}),
@@ -109,9 +88,6 @@ def main() -> None:
                 print(
                     f"{name:17} half after {middle:5.2f} s, all after {last:5.2f} s, {reads() - before:5} reads"
                 )
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def reads() -> int:

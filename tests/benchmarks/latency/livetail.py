@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,10 +13,10 @@ from urllib.parse import quote
 
 import psycopg
 
+from benchmarks.dev import dev
 from benchmarks.fanout.server import HOST, free_port
 from broadcaster.demo.postgres import EmbeddedPostgres
 from servers.postgres import temporary_postgres
-from support.tailer_process import ROOT
 
 CONFIG = """\
 id: bench
@@ -55,22 +53,8 @@ def livetail() -> Iterator[Dev]:
         file = Path(name) / "bench.yaml"
         file.write_text(CONFIG.format(url=postgres.url))
         address = HOST, free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "broadcaster.cli", "dev", "-c", file, "--listen", f"{HOST}:{address[1]}"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            while "Ready" not in (line := process.stdout.readline()):
-                if not line:
-                    raise SystemExit("livetail dev ended")
+        with dev(file, f"{HOST}:{address[1]}") as process:
             yield Dev([process.pid], address, postgres.url)
-        finally:
-            process.terminate()
-            process.wait()
 
 
 @dataclass

@@ -161,6 +161,19 @@ class Follower:
             else:
                 self.rows[change.key] = change.version
 
+    def _next_after_reads(self, diff: Diff, may_be_read_again: bool) -> int:
+        """Where the diff's transaction is in the history, if it may come now: those before it may have been left out
+        only where the rows may have been read again."""
+        if not self._places or self._was_reset:
+            self._violated("a diff before the result")
+        index = self._index_of(diff.tx)
+        if all(place > index for place in self._places):
+            self._violated(f"{self._tell(index)} came again, or came late")
+        missed = max(self.view.next_relevant(place) for place in self._places if place <= index)
+        if missed < index and not may_be_read_again:
+            self._violated(f"{self._tell(index)} came, but first there should have been {self._tell(missed)}")
+        return index
+
     def _index_of(self, tx: str) -> int:
         place = self.view.history.place.get(tx)
         if place is None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
 import pytest
 from aggregates import AggregateFollower, AggregateView
 from follower import BrokenPromiseError
-from history import Bounds, History, Moment
+from history import History
 from tables import Row
-from test_follower import ALLOWED, ITEMS, START, diffs, lose, random_history, repeat
+from test_follower import ALLOWED, ITEMS, diffs, frames_from_scratch, judge_by, lose, random_history, repeat
 
-from broadcaster.client_frames import Diff, Frame, Initial, Ready, RowChange
+from broadcaster.client_frames import Frame, RowChange
 from broadcaster.client_stream import LiveQuery
 
 QUERY = LiveQuery(
@@ -22,42 +22,26 @@ QUERY = LiveQuery(
 
 
 def right_frames(history: History) -> list[Frame]:
-    """What a faultless server could send: each time all old groups out, all new ones in."""
-    rows: dict[int, Row] = {}
-    shown: list[Row] = []
-    frames: list[Frame] = []
-    for place, transaction in enumerate(history.transactions):
-        if place == START:
-            frames += [Initial("q0", shown), Ready("q0", len(shown))]
-        for change in transaction.changes:
-            number = (change.new or change.old or {})["id"]
-            rows.pop(number, None)
-            if change.new is not None:
-                rows[number] = change.new
-        before = shown
+    """Each time all old groups out, all new ones in."""
+
+    def result(rows: Iterable[Row]) -> list[Row]:
         ids: dict[int, list[int]] = {}
-        for row in rows.values():
+        for row in rows:
             if row["n"] > 1:
                 ids.setdefault(row["n"], []).append(row["id"])
-        shown = [{"n": n, "sum": n * len(ids[n]), "most": max(ids[n])} for n in sorted(ids)]
-        if place >= START and shown != before:
-            changes = [RowChange("delete", {"n": row["n"]}, None) for row in before]
-            changes += [RowChange("insert", {"n": row["n"]}, row) for row in shown]
-            frames.append(Diff("q0", 0, transaction.tx, changes))
-    return frames
+        return [{"n": n, "sum": n * len(ids[n]), "most": max(ids[n])} for n in sorted(ids)]
+
+    def changes(before: list[Row], shown: list[Row]) -> list[RowChange]:
+        gone = [RowChange("delete", {"n": row["n"]}, None) for row in before]
+        return gone + [RowChange("insert", {"n": row["n"]}, row) for row in shown]
+
+    return frames_from_scratch(history, result, changes)
 
 
 def judge(history: History, frames: list[Frame]) -> None:
     view = AggregateView(QUERY, ITEMS, history)
     view.catch_up()
-    follower = AggregateFollower("client", QUERY, view, ALLOWED)
-    for frame in frames:
-        follower.observe(frame, Moment(0, 1))
-    follower.check(Bounds(history, [str(START - 1)], [str(START)]))
-    waiting = follower.behind()
-    if waiting is not None:
-        raise BrokenPromiseError(waiting)
-    follower.compare(view.shown[-1])
+    judge_by(AggregateFollower("client", QUERY, view, ALLOWED), history, frames, view.shown[-1])
 
 
 def miscount(frames: list[Frame], random: Random) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -70,19 +70,50 @@ def right_frames(history: History, start: int = START) -> list[Frame]:
     return frames
 
 
-def judge(
-    history: History, frames: list[Frame], moment: Moment = ANY_TIME, query: LiveQuery = QUERY
-) -> Follower:
-    view = View(query, ITEMS, history)
-    view.catch_up()
-    follower = Follower("client", query, view, ALLOWED)
+def frames_from_scratch(
+    history: History,
+    result: Callable[[Iterable[Row]], list[Row]],
+    changes: Callable[[list[Row], list[Row]], list[RowChange]],
+) -> list[Frame]:
+    """What a faultless server could send that works out the result of all rows anew after each transaction. changes:
+    what leads from one result to the next."""
+    rows: dict[int, Row] = {}
+    shown: list[Row] = []
+    frames: list[Frame] = []
+    for place, transaction in enumerate(history.transactions):
+        if place == START:
+            frames += [Initial("q0", shown), Ready("q0", len(shown))]
+        for change in transaction.changes:
+            number = (change.new or change.old or {})["id"]
+            rows.pop(number, None)
+            if change.new is not None:
+                rows[number] = change.new
+        before, shown = shown, result(rows.values())
+        if place >= START and shown != before:
+            frames.append(Diff("q0", 0, transaction.tx, changes(before, shown)))
+    return frames
+
+
+def judge_by(
+    follower: Follower, history: History, frames: list[Frame], answer: Any, moment: Moment = ANY_TIME
+) -> None:
+    """Raises BrokenPromiseError. answer: what the database shows at the end."""
     for frame in frames:
         follower.observe(frame, moment)
     follower.check(Bounds(history, [str(START - 1)], [str(START)]))
     waiting = follower.behind()
     if waiting is not None:
         raise BrokenPromiseError(waiting)
-    follower.compare(view.state)
+    follower.compare(answer)
+
+
+def judge(
+    history: History, frames: list[Frame], moment: Moment = ANY_TIME, query: LiveQuery = QUERY
+) -> Follower:
+    view = View(query, ITEMS, history)
+    view.catch_up()
+    follower = Follower("client", query, view, ALLOWED)
+    judge_by(follower, history, frames, view.state, moment)
     return follower
 
 

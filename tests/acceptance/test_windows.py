@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 import pytest
 from follower import BrokenPromiseError
-from history import Bounds, History, Moment
+from history import History
 from tables import Row
-from test_follower import ALLOWED, ITEMS, START, diffs, lose, random_history, repeat
+from test_follower import ALLOWED, ITEMS, diffs, frames_from_scratch, judge_by, lose, random_history, repeat
 from windows import WindowFollower, WindowView
 
-from broadcaster.client_frames import Diff, Frame, Initial, Ready, RowChange
+from broadcaster.client_frames import Diff, Frame, Initial, RowChange
 from broadcaster.client_stream import LiveQuery
 
 LIMIT = 3
@@ -20,43 +20,25 @@ QUERY = LiveQuery("q0", "db", "items", {"n": {"$gt": 1}}, sort=["-n"], limit=LIM
 
 
 def right_frames(history: History) -> list[Frame]:
-    """What a faultless server could send: each time all old rows out, all new ones in."""
-    rows: dict[int, Row] = {}
-    shown: list[Row] = []
-    frames: list[Frame] = []
-    for place, transaction in enumerate(history.transactions):
-        if place == START:
-            frames += [Initial("q0", shown), Ready("q0", len(shown))]
-        for change in transaction.changes:
-            number = (change.new or change.old or {})["id"]
-            rows.pop(number, None)
-            if change.new is not None:
-                rows[number] = change.new
-        before = shown
-        shown = sorted(
-            (row for row in rows.values() if row["n"] > 1), key=lambda row: (-row["n"], row["id"])
-        )[:LIMIT]
-        if place >= START and shown != before:
-            changes = [RowChange("delete", {"id": row["id"]}, None, 0) for row in before]
-            changes += [
-                RowChange("insert", {"id": row["id"]}, row, None, index) for index, row in enumerate(shown)
-            ]
-            frames.append(Diff("q0", 0, transaction.tx, changes))
-    return frames
+    """Each time all old rows out, all new ones in."""
+
+    def result(rows: Iterable[Row]) -> list[Row]:
+        return sorted((row for row in rows if row["n"] > 1), key=lambda row: (-row["n"], row["id"]))[:LIMIT]
+
+    def changes(before: list[Row], shown: list[Row]) -> list[RowChange]:
+        gone = [RowChange("delete", {"id": row["id"]}, None, 0) for row in before]
+        return gone + [
+            RowChange("insert", {"id": row["id"]}, row, None, index) for index, row in enumerate(shown)
+        ]
+
+    return frames_from_scratch(history, result, changes)
 
 
 def judge(history: History, frames: list[Frame], most: int = 0) -> None:
     view = WindowView(QUERY, ITEMS, history)
     view.catch_up()
     view.most = max(view.most, most)
-    follower = WindowFollower("client", QUERY, view, ALLOWED)
-    for frame in frames:
-        follower.observe(frame, Moment(0, 1))
-    follower.check(Bounds(history, [str(START - 1)], [str(START)]))
-    waiting = follower.behind()
-    if waiting is not None:
-        raise BrokenPromiseError(waiting)
-    follower.compare(dict(view.shown[-1]))
+    judge_by(WindowFollower("client", QUERY, view, ALLOWED), history, frames, dict(view.shown[-1]))
 
 
 def swap_rows(frames: list[Frame], random: Random) -> None:

@@ -85,14 +85,7 @@ class WindowFollower(Follower):
             raise AssertionError(f"the oracle itself is wrong about {self.query}")
 
     def _diff(self, diff: Diff) -> None:
-        if not self._places or self._was_reset:
-            self._violated("a diff before the result")
-        index = self._index_of(diff.tx)
-        if all(place > index for place in self._places):
-            self._violated(f"{self._tell(index)} came again, or came late")
-        missed = max(self.view.next_relevant(place) for place in self._places if place <= index)
-        if missed < index and not self.view.may_be_read_again:
-            self._violated(f"{self._tell(index)} came, but first there should have been {self._tell(missed)}")
+        index = self._next_after_reads(diff, self.view.may_be_read_again)
         rows = list(self.rows.items())
         for change in diff.changes:
             got = self._got(change.type, change.find, change.doc)

@@ -16,7 +16,7 @@ import pytest
 from servers.postgres import Database
 from support.documentation import PAGES, ROOT, Block, blocks, statements, with_curl
 from support.live import PATIENCE_S, served
-from support.node import with_node
+from support.node import run_node, with_node
 
 ROW = {"id": 1, "title": "Water the plants", "done": False, "owner": "ann", "priority": 3}
 # What the examples take for granted.
@@ -81,18 +81,8 @@ async def test_livetail_js(block: Block, url: str, tmp_path: Path) -> None:
     )
     program = tmp_path / "example.mjs"
     program.write_text(AROUND_NODE + text)
-    process = await asyncio.create_subprocess_exec(
-        "node", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, said.decode()
-    assert json.loads(said) == [ROW]
+    async with asyncio.timeout(PATIENCE_S):
+        assert json.loads(await run_node(program)) == [ROW]
 
 
 @of("python client")

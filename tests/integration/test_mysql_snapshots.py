@@ -14,7 +14,7 @@ from cdc.snapshot.snapshots import Snapshots
 from integration.mysql_driver import MysqlDriver, target_of
 from servers.mysql import MysqlDatabase
 from support.semi_sync import committing
-from support.snapshots import Gate, followed, is_read, reading
+from support.snapshots import Gate, assert_read_whole, followed, is_read, reading
 from support.tail import Tail, new_tail
 
 MARK = 999_999_999
@@ -67,10 +67,7 @@ async def written_meanwhile(driver: MysqlDriver, monkeypatch: pytest.MonkeyPatch
         done.set()
         await writing
         await mark(driver, tail)
-    follower = followed(tail)
-    assert list(map(follower.rows.get, sorted(follower.rows))) == await driver.documents("items")
-    assert follower.read > 500
-    assert reading(tail)["rows"] == follower.read
+    assert_read_whole(tail, await driver.documents("items"))
 
 
 async def test_a_commit_that_the_binlog_shows_before_a_read_does(driver: MysqlDriver) -> None:

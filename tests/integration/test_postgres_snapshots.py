@@ -22,7 +22,7 @@ from cdc.snapshot.snapshots import Snapshots
 from integration.conformance import Delete, Update, one
 from integration.test_postgres_source import PostgresDriver
 from servers.postgres import Database
-from support.snapshots import Gate, followed, is_read, read_anew, reading
+from support.snapshots import Gate, assert_read_whole, followed, is_read, read_anew, reading
 from support.tail import Tail, eventually, new_tail
 from support.tailer_process import TailerProcess
 
@@ -81,10 +81,7 @@ async def test_a_table_that_is_written_meanwhile(
         done.set()
         await writing
         await mark(driver, tail)
-    follower = followed(tail)
-    assert list(map(follower.rows.get, sorted(follower.rows))) == await driver.documents("items")
-    assert follower.read > 500
-    assert reading(tail)["rows"] == follower.read
+    assert_read_whole(tail, await driver.documents("items"))
 
 
 async def test_a_killed_tailer_goes_on_with_the_next_chunk(driver: PostgresDriver, tmp_path: Path) -> None:

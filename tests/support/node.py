@@ -52,8 +52,8 @@ def _install(folder: Path) -> None:
         raise NodeNotFound(f"npm could not download the tests' packages: {error}") from error
 
 
-async def run_node(*arguments: str | Path, cwd: Path = JS, **environment: str) -> None:
-    """`node …` is to succeed; what it says of a failure is shown."""
+async def run_node(*arguments: str | Path, cwd: Path = JS, **environment: str) -> str:
+    """`node …` is to succeed; what it says of a failure is shown. Returns what it said."""
     process = await asyncio.create_subprocess_exec(
         *("node", *arguments),
         cwd=cwd,
@@ -68,3 +68,4 @@ async def run_node(*arguments: str | Path, cwd: Path = JS, **environment: str) -
             process.kill()
             await process.wait()
     assert process.returncode == 0, said.decode()
+    return said.decode()

@@ -56,6 +56,14 @@ def is_read(tail: Tail) -> bool:
     return bool(reading(tail).get("done"))
 
 
+def assert_read_whole(tail: Tail, documents: list[Any]) -> None:
+    """A follower of `items` ends with these, in the order of their keys, and most of them were read, not streamed."""
+    follower = followed(tail)
+    assert list(map(follower.rows.get, sorted(follower.rows))) == documents
+    assert follower.read > 500
+    assert reading(tail)["rows"] == follower.read
+
+
 class Gate:
     """Makes readers whose third chunk and all that follow wait until `open` is set."""
 

@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import click
 import pytest
@@ -20,19 +19,8 @@ from broadcaster.cli import main
 from broadcaster.errors import CODES
 from cdc.config import Limits
 from cdc.config_parse import KEYS, camel
+from support.documentation import PAGES, ROOT
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    path.relative_to(ROOT)
-    for pattern in (
-        "README.md",
-        "*/README.md",
-        "*/docs/*.md",
-        "docker/*/README.md",
-        "broadcaster/static/README.md",
-    )
-    for path in ROOT.glob(pattern)
-)
 RESETTING = [
     "broadcaster/feed.py",
     "broadcaster/hub.py",

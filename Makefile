@@ -34,8 +34,8 @@ bench: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .livetail
 
-# A stamp per extra: made anew when the dependencies change, so that a second run needs no network.
-$(VENV)/.demo-postgres $(VENV)/.demo-mongo $(VENV)/.demo-mysql $(VENV)/.demo-mariadb $(VENV)/.dev: $(VENV)/.%: pyproject.toml
+# A stamp per extra: made anew when the dependencies or the kernel change, so that a second run needs no network.
+$(VENV)/.demo-postgres $(VENV)/.demo-mongo $(VENV)/.demo-mysql $(VENV)/.demo-mariadb $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(wildcard cdc/kernel/*.p[xy][dx])
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Livetail needs Python 3.11 or later: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'

@@ -27,13 +27,16 @@ from cdc.postgres.messages import (
 )
 from cdc.postgres.pgoutput import EPOCH_2000_US, FRAME_HEAD, XLogData, decode, decode_frame
 from cdc.postgres.relation import TRUNCATED, KnownRelation
-from cdc.postgres.rowcode import RowFunction, generate
+from cdc.postgres.rowcode import row_reader
 from cdc.postgres.values import PgType
 from cdc.transaction import Collection, Transaction
 from cdc.wire_text import string, wire_text
 
 MAX_PART_BYTES: Final = 1 << 20
 
+_XLOG_DATA: Final = ord("w")
+_BEGINS: Final = ord("B")
+_COMMITS: Final = ord("C")
 _KIND_END: Final = FRAME_HEAD + 1
 # Begin and Commit within their frames, laid out as in `pgoutput`: with small transactions they are most of the stream.
 _BEGIN: Final = struct.Struct(f">{_KIND_END}xQqI")
@@ -119,11 +122,7 @@ class Assembler:
         self._open = self._repeats = False
         self._resets: list[Reset] = []
         self._complete: deque[_Complete] = deque()
-        # By the message's type and relation id, five characters of wire text. `_rows` is the choice of the moment:
-        # all of them within a transaction, none outside and in one that is skipped.
-        self._functions: dict[str, RowFunction] = {}
-        self._no_functions: dict[str, RowFunction] = {}
-        self._rows = self._no_functions
+        self._rows = row_reader(self._transaction)
 
     @property
     def in_transaction(self) -> bool:
@@ -150,21 +149,14 @@ class Assembler:
     def feed(self, message: bytes | memoryview) -> None:
         """Take in one XLogData frame. Raises NeedRelation, before anything is taken in; ProtocolError for what is
         not understood; SetupError for a table whose key is unknown."""
-        text = str(message, "latin-1")
-        row = self._rows.get(text[FRAME_HEAD : FRAME_HEAD + 5])
-        if row is not None:
-            try:
-                if row(message, text):
-                    return
-            except (struct.error, LookupError, ValueError):
-                pass  # the general way says what is wrong
-        elif text[:1] == "w" and text[FRAME_HEAD:_KIND_END] == "B" and len(text) == _BEGIN.size:
+        if self._rows.read(message):
+            return
+        if len(message) == _BEGIN.size and message[0] == _XLOG_DATA and message[FRAME_HEAD] == _BEGINS:
             self._begin(*_BEGIN.unpack(message))
-            return
-        elif text[:1] == "w" and text[FRAME_HEAD:_KIND_END] == "C" and len(text) == _COMMIT.size:
+        elif len(message) == _COMMIT.size and message[0] == _XLOG_DATA and message[FRAME_HEAD] == _COMMITS:
             self._commit(*_COMMIT.unpack(message))
-            return
-        self._feed_any(bytes(message))
+        else:
+            self._feed_any(bytes(message))
 
     def progress(self, wal_end: int) -> None:
         """Take in a keep-alive: all that committed below `wal_end` was sent. Says nothing inside a transaction."""
@@ -230,7 +222,7 @@ class Assembler:
             raise ProtocolError(
                 f"a transaction committed at {commit_lsn}, though everything below {self._order} was sent"
             )
-        self._rows = self._functions
+        self._rows.is_open = True
         self._transaction.begin(str(xid), commit_lsn, _unix_ms(commit_time_us), self._now_ms())
 
     def _commit(self, commit_lsn: int, end_lsn: int) -> None:
@@ -238,7 +230,7 @@ class Assembler:
         if not self._open:
             raise ProtocolError("pgoutput message 'C' outside a transaction")
         self._open = False
-        self._rows = self._no_functions
+        self._rows.is_open = False
         if self._repeats:
             if end_lsn > self._resumed_at:
                 raise ProtocolError(f"the position {self._resumed_at} lies inside a commit")
@@ -296,14 +288,7 @@ class Assembler:
     def _install(self, relation: Relation, known: KnownRelation | None) -> None:
         self._announced[relation.relid] = relation
         self._relations[relation.relid] = known
-        functions = (_skip, _skip, _skip) if known is None else generate(known, self._transaction)
-        for letter, function in zip("IUD", functions, strict=True):
-            self._functions[letter + relation.relid.to_bytes(4).decode("latin-1")] = function
-
-
-def _skip(data: bytes | memoryview, message: str) -> bool:
-    """The row function of a relation that is not wanted."""
-    return True
+        self._rows.install(relation.relid, known)
 
 
 def _described(relation: Relation) -> object:

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum, auto
 from functools import cache
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from cdc.errors import ProtocolError
 from cdc.postgres import scalars
@@ -54,6 +55,49 @@ class Column(Protocol):
     def oid(self) -> int: ...
 
 
+class Form(IntEnum):
+    """What row code does itself for a type's usual values; it calls `Encoder.encode` for all others."""
+
+    NONE = auto()
+    TEXT = auto()
+    NUMBER = auto()
+    BOOLEAN = auto()
+    INT8 = auto()
+    FLOAT = auto()
+    TIMESTAMP = auto()
+    TIMESTAMPTZ = auto()
+    JSON = auto()
+    JSONB = auto()
+
+
+class Inline(NamedTuple):
+    """A form in generated code. json: a Python expression over `text` and `scalars`' names equal to `encode(text)` and
+    unmarked, wherever the expression `guard` over `text` and its `size` holds (empty: everywhere); empty: there is
+    none."""
+
+    json: str = ""
+    guard: str = ""
+
+
+_INLINE: Final = {
+    Form.NONE: Inline(),
+    Form.TEXT: Inline("string(text)"),
+    Form.NUMBER: Inline("text"),
+    Form.BOOLEAN: Inline("BOOLEANS[text]"),
+    Form.INT8: Inline("text", f"size < {scalars.INT8_SHORT}"),
+    Form.FLOAT: Inline("text", 'text[-1] < ":"'),
+    Form.TIMESTAMP: Inline(
+        "f'\"{text[:10]}T{text[11:]}\"'", 'size > 18 and text[10] == " " and text[-1] < ":"'
+    ),
+    Form.TIMESTAMPTZ: Inline(
+        "f'\"{text[:10]}T{text[11:-3]}Z\"'", 'size > 21 and text[10] == " " and text[-3:] == "+00"'
+    ),
+    Form.JSON: Inline(),
+    # jsonb is printed on one line and never holds a lone surrogate.
+    Form.JSONB: Inline("text", f"size < {JSON_SHORT}"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """How one type's wire text becomes JSON text.
@@ -61,30 +105,32 @@ class Encoder:
     encode: does it; raises ValueError or LookupError for a text not of the type.
     kind: what strings of this column mean; for the evaluator. `types` names it in every row, or, if `varying`,
         only where `encode` returns a `Marked`.
-    inline: a Python expression over `text` and `scalars`' names equal to `encode(text)` and unmarked, wherever
-        the expression `guard` over `text` and its `size` holds (empty: everywhere).
     """
 
     encode: Callable[[str], str]
     kind: str | None = None
     varying: bool = False
-    inline: str = ""
-    guard: str = ""
+    form: Form = Form.NONE
+
+    @property
+    def inline(self) -> Inline:
+        """Of its form."""
+        return _INLINE[self.form]
 
 
 def _string(kind: str | None = None) -> Encoder:
-    return Encoder(string, kind, inline="string(text)")
+    return Encoder(string, kind, form=Form.TEXT)
 
 
 _TEXT: Final = _string()
-_NUMBER: Final = Encoder(str, inline="text")
-_JSON: Final = Encoder(json, "json", varying=True)
-_FLOAT: Final = Encoder(scalars.floating, "float", varying=True, inline="text", guard='text[-1] < ":"')
+_NUMBER: Final = Encoder(str, form=Form.NUMBER)
+_JSON: Final = Encoder(json, "json", varying=True, form=Form.JSON)
+_FLOAT: Final = Encoder(scalars.floating, "float", varying=True, form=Form.FLOAT)
 
 _SCALARS: Final[Mapping[int, Encoder]] = {
-    16: Encoder(scalars.BOOLEANS.__getitem__, inline="BOOLEANS[text]"),
+    16: Encoder(scalars.BOOLEANS.__getitem__, form=Form.BOOLEAN),
     17: Encoder(scalars.bytea, "bytes"),
-    20: Encoder(scalars.int8, "int64", varying=True, inline="text", guard=f"size < {scalars.INT8_SHORT}"),
+    20: Encoder(scalars.int8, "int64", varying=True, form=Form.INT8),
     21: _NUMBER,
     22: _TEXT,  # int2vector, which the catalog calls an array but prints as one word after another
     23: _NUMBER,
@@ -95,24 +141,13 @@ _SCALARS: Final[Mapping[int, Encoder]] = {
     701: _FLOAT,
     1082: _string("date"),
     1083: _string("time"),
-    1114: Encoder(
-        scalars.timestamp,
-        "timestamp",
-        inline="f'\"{text[:10]}T{text[11:]}\"'",
-        guard='size > 18 and text[10] == " " and text[-1] < ":"',
-    ),
-    1184: Encoder(
-        scalars.timestamptz,
-        "timestamptz",
-        inline="f'\"{text[:10]}T{text[11:-3]}Z\"'",
-        guard='size > 21 and text[10] == " " and text[-3:] == "+00"',
-    ),
+    1114: Encoder(scalars.timestamp, "timestamp", form=Form.TIMESTAMP),
+    1184: Encoder(scalars.timestamptz, "timestamptz", form=Form.TIMESTAMPTZ),
     1186: _string("interval"),
     1266: Encoder(scalars.timetz, "timetz"),
     1700: _string("decimal"),
     2950: _string("uuid"),
-    # jsonb is printed on one line and never holds a lone surrogate.
-    3802: replace(_JSON, inline="text", guard=f"size < {JSON_SHORT}"),
+    3802: replace(_JSON, form=Form.JSONB),
 }
 
 _ARRAYS: Final[Mapping[int, int]] = {
@@ -171,6 +206,7 @@ class RowShape:
 
     def __init__(self, columns: Sequence[Column], key: Sequence[str], types: Mapping[int, PgType]) -> None:
         self.names = tuple(column.name for column in columns)
+        self.json_names = tuple(json_name(name) for name in self.names)
         self.encoders = tuple(encoder_of(column.oid, types) for column in columns)
         self.key = tuple(self.names.index(name) for name in key)
         self.types = RowTypes(
@@ -196,12 +232,13 @@ class RowShape:
         call = [f"{target} = encode{i}(text)"]
         if encoder.varying:
             call += [f"if type({target}) is Marked:", f"    marked |= {1 << i}"]
-        if not encoder.inline:
+        json, guard = encoder.inline
+        if not json:
             return call
-        inline = f"{target} = {encoder.inline}"
-        if not encoder.guard:
+        inline = f"{target} = {json}"
+        if not guard:
             return [inline]
-        return [f"if {encoder.guard}:", f"    {inline}", "else:", *indent(1, call)]
+        return [f"if {guard}:", f"    {inline}", "else:", *indent(1, call)]
 
     def doc(self, prefix: str) -> str:
         """The inside of an f-string: the whole row, column i from the local `prefix`i."""
@@ -212,7 +249,7 @@ class RowShape:
         return self._object(self.key, prefix)
 
     def _object(self, places: Iterable[int], prefix: str) -> str:
-        fields = (f"{literal(json_name(self.names[i]))}:{{{prefix}{i}}}" for i in places)
+        fields = (f"{literal(self.json_names[i])}:{{{prefix}{i}}}" for i in places)
         return f"{{{{{','.join(fields)}}}}}"
 
 

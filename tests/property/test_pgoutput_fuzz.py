@@ -1,10 +1,10 @@
-"""The generated decoders mean what the general one means; garbage leaves as ProtocolError and as nothing else."""
+"""The compiled and the generated decoders mean what the general one means; garbage leaves as ProtocolError alone."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdc import kernel
 from cdc.errors import ProtocolError
 from cdc.event import Batch, Position
 from cdc.postgres import assemble
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.messages import UNCHANGED, Value
 from cdc.postgres.pgoutput import decode, decode_frame
-from cdc.postgres.rowcode import RowFunctions
+from cdc.postgres.relation import KnownRelation
+from cdc.postgres.rowcode import PythonRowReader, RowReader, row_reader
 from cdc.postgres.values import compile_row
+from cdc.transaction import Transaction
 from support import pgwire
 from support.assembling import NOW_MS, T1
 
@@ -87,25 +90,39 @@ STRICT_OIDS = st.lists(
 STRICT = STRICT_OIDS.flatmap(lambda oids: st.tuples(st.just(oids), _messages(oids)))
 
 
-@contextmanager
-def _general_only() -> Iterator[None]:
-    def never(data: bytes | memoryview, message: str) -> bool:
+class _NoReader:
+    """Leaves every row to the general way."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.is_open = False
+
+    def install(self, relid: int, relation: KnownRelation | None) -> None:
+        pass
+
+    def read(self, message: bytes | memoryview) -> bool:
         return False
 
-    with mock.patch.object(assemble, "generate", return_value=RowFunctions(never, never, never)):
-        yield
+
+READERS: list[Callable[[Transaction], RowReader]] = [
+    _NoReader,
+    PythonRowReader,
+    *(part.RowReader for part in [kernel.load("pgoutput")] if part is not None),
+]
 
 
-def _assembler(oids: list[int], partitioned: bool) -> Assembler:
-    assembler = Assembler(
-        project="p",
-        alias="a",
-        database="d",
-        version="0",
-        position=Position("1", 0),
-        collections={("public", "t1"): "t1"},
-        now_ms=lambda: NOW_MS,
-    )
+def _assembler(
+    oids: list[int], partitioned: bool, reader: Callable[[Transaction], RowReader] = row_reader
+) -> Assembler:
+    with mock.patch.object(assemble, "row_reader", reader):
+        assembler = Assembler(
+            project="p",
+            alias="a",
+            database="d",
+            version="0",
+            position=Position("1", 0),
+            collections={("public", "t1"): "t1"},
+            now_ms=lambda: NOW_MS,
+        )
     assembler.feed(pgwire.frame(pgwire.begin(1_000)))
     columns = [(f"c{i}", oid) for i, oid in enumerate(oids)]
     relation = pgwire.frame(pgwire.relation(T1, "public", "t1", columns))
@@ -123,19 +140,15 @@ def _finish(assembler: Assembler) -> Batch | None:
 
 @given(STREAMS, st.booleans())
 @settings(max_examples=150)
-def test_generated_and_general_code_agree(stream: tuple[list[int], list[bytes]], partitioned: bool) -> None:
+def test_all_readers_agree(stream: tuple[list[int], list[bytes]], partitioned: bool) -> None:
     oids, messages = stream
     batches: list[Batch | None] = []
-    for general in (False, True):
-        if general:
-            with _general_only():
-                assembler = _assembler(oids, partitioned)
-        else:
-            assembler = _assembler(oids, partitioned)
+    for reader in READERS:
+        assembler = _assembler(oids, partitioned, reader)
         for i, message in enumerate(messages):
             assembler.feed(pgwire.frame(message, i))
         batches.append(_finish(assembler))
-    assert batches[0] == batches[1]
+    assert all(batch == batches[0] for batch in batches)
     assert batches[0] is not None
     for _, key, value in batches[0].records:
         assert value is not None
@@ -191,19 +204,15 @@ def test_damaged_messages_are_refused_alike(case: tuple[list[int], bytes], data:
     for _ in range(data.draw(st.integers(1, 3))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
     outcomes = []
-    for general in (False, True):
-        if general:
-            with _general_only():
-                assembler = _assembler(oids, False)
-        else:
-            assembler = _assembler(oids, False)
+    for reader in READERS:
+        assembler = _assembler(oids, False, reader)
         try:
             assembler.feed(bytes(frame))
         except (ProtocolError, NeedRelation) as error:
             outcomes.append(type(error).__name__)
         else:
             outcomes.append(repr(_finish(assembler)) if assembler.in_transaction else "committed")
-    assert outcomes[0] == outcomes[1]
+    assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
 @given(st.binary(max_size=60))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import msgspec
 
+from broadcaster.audience import Audience
 from broadcaster.errors import RequestError
 from broadcaster.livequery import Told
 from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
 from broadcaster.outcome import Outcome
-from broadcaster.sse import cursor_prefix, cursor_text, frame, initial_frames
+from broadcaster.sse import cursor_prefix, cursor_text, frames, initial_frames
 from broadcaster.subscription import Phase, Subscription
-
-Shared: TypeAlias = dict[tuple[bytes, bytes, bytes], bytes]
-"""The last frames of one transaction that were made so far, with their cursors: by what the cursor says beside the
-offsets, event and data. Clients of the same live queries get the same bytes."""
 
 _SLOW_BYTES: Final = 1 << 16
 
@@ -30,12 +27,28 @@ class Place(Protocol):
 
 
 class Connection:
-    """Frames queue in `_frames` until `flush`, so that the last one of a transaction carries the cursor.
+    """Events queue in `_events` until `flush`, so that the last one of a transaction carries the cursor.
 
     places: for each database of this connection's subscriptions, where its feed stands. coalesces: while its reader is
     behind, changes wait here, merged by row, and no cursor is sent that is past them. on_behind: called with the
     connection when that begins; `release` is to be called once the reader has caught up.
     """
+
+    __slots__ = (
+        "_audience",
+        "_covered",
+        "_deferring",
+        "_events",
+        "_on_behind",
+        "_owes_cursor",
+        "_places",
+        "_prefix",
+        "_replaying",
+        "coalesces",
+        "metrics",
+        "outbox",
+        "subscriptions",
+    )
 
     def __init__(
         self,
@@ -48,6 +61,7 @@ class Connection:
     ) -> None:
         self.outbox = outbox
         self.coalesces = coalesces
+        self.metrics = metrics
         self._on_behind = on_behind
         self._deferring: dict[Subscription, None] = {}
         self.subscriptions: dict[str, Subscription] = {}
@@ -55,12 +69,12 @@ class Connection:
         self._replaying: dict[str, int] = {}
         self._covered: set[bytes] = set()
         self._prefix: bytes | None = None
-        self._frames: list[tuple[bytes, bytes]] = []
+        self._events: list[tuple[bytes, bytes]] = []
         self._owes_cursor = False
-        self._metrics = metrics
+        self._audience: Audience | None = None
 
     def cursor(self) -> bytes:
-        """Where this client stands after all frames queued so far."""
+        """Where this client stands after all events queued so far."""
         offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
         return cursor_text(self._cursor_prefix(), offsets)
 
@@ -73,17 +87,20 @@ class Connection:
 
     def cover(self, subscription: Subscription) -> None:
         """From here on the cursor speaks of this subscription too, if the log tells what may be missed of it."""
+        self.leave()
         if subscription.live_query.is_replayable:
             self._covered.add(subscription.digest)
             self._prefix = None
 
     def uncover(self, subscription: Subscription) -> None:
         """The cursor says nothing about this subscription any more."""
+        self.leave()
         self._covered.discard(subscription.digest)
         self._prefix = None
 
     def replaying(self, database: str, place: int | None) -> None:
         """The database's frames are replayed from the log up to `place`; None: they follow the feed again."""
+        self.leave()
         if place is None:
             self._replaying.pop(database, None)
         else:
@@ -91,40 +108,76 @@ class Connection:
 
     def epoch_changed(self) -> None:
         """A log began anew: cursors are made with its new epoch."""
+        self.leave()
         self._prefix = None
+
+    # -- audiences --------------------------------------------------------------------------------------------
+
+    def join(self) -> bool:
+        """Be told together with all who stand where this connection does, if it lacks nothing and is not alone there.
+        Returns whether it is."""
+        if not self._is_settled:
+            return False
+        subscriptions = self.subscriptions.values()
+        ids = tuple([(one.id_json, one.live_query) for one in subscriptions])
+        key = self._cursor_prefix(), self.outbox.is_chunked, self.coalesces, ids
+        audience = ids[0][1].audiences.get(key)
+        if audience is None:
+            audience = Audience(key, tuple(self._places.values()), self.outbox.tick, self.metrics)
+        elif not audience.is_idle:
+            return False
+        audience.join(self)
+        self._audience = audience
+        self._prefix = audience.key[0]  # one for all
+        for subscription in subscriptions:
+            subscription.live_query.subscriptions.discard(subscription)
+        return True
+
+    @property
+    def _is_settled(self) -> bool:
+        if self._events or self._deferring or self._replaying or self._owes_cursor or not self.outbox.is_idle:
+            return False
+        return all(
+            one.phase is Phase.LIVE and one.live_query.is_shared for one in self.subscriptions.values()
+        )
+
+    def leave(self) -> None:
+        """Be told alone from here on, if it was not already."""
+        audience = self._audience
+        if audience is None:
+            return
+        self._audience = None
+        for subscription in self.subscriptions.values():
+            subscription.live_query.subscriptions.add(subscription)
+        self._events, payloads = audience.leave(self)
+        for payload in payloads:
+            self.outbox.send(payload)
+
+    # -- events -----------------------------------------------------------------------------------------------
 
     def push(self, event: bytes, data: bytes) -> None:
         """Queue an event; nothing is sent before `flush`."""
-        self._frames.append((event, data))
+        self.leave()
+        self._events.append((event, data))
 
-    def flush(self, *, with_cursor: bool = True, asked: bool = False, shared: Shared | None = None) -> None:
+    def flush(self, *, with_cursor: bool = True, asked: bool = False) -> None:
         """Send what was pushed; the last event carries the cursor. `asked`: see `Outbox.send`.
 
         Where a `reset` or an `error` broke in on a transaction, a `progress` carries the cursor that its diffs lack.
         """
-        frames = self._frames
+        events = self._events
         if self._deferring and with_cursor:
-            if not frames:
+            if not events:
                 return
             self._put_deferred_first()
-        if not frames and with_cursor and self._owes_cursor:
+        if not events and with_cursor and self._owes_cursor:
             self.push(b"progress", b"{}")
-        if not frames:
+        if not events:
             return
-        self._owes_cursor = not with_cursor and (self._owes_cursor or len(frames) > 1)
-        self._metrics.frames(frames)
-        event, data = frames.pop()
-        if not with_cursor:
-            payload = frame(event, data)
-        elif shared is None or self._replaying:
-            payload = frame(event, data, self.cursor())
-        else:
-            known = self._cursor_prefix(), event, data
-            payload = shared.get(known) or shared.setdefault(known, frame(event, data, self.cursor()))
-        if frames:
-            payload = b"".join([*(frame(event, data) for event, data in frames), payload])
-            frames.clear()
-        self.outbox.send(payload, asked=asked)
+        self._owes_cursor = not with_cursor and (self._owes_cursor or len(events) > 1)
+        self.metrics.frames(events)
+        self.outbox.send(frames(events, self.cursor() if with_cursor else None), asked=asked)
+        events.clear()
 
     @property
     def is_behind(self) -> bool:
@@ -134,15 +187,21 @@ class Connection:
     @property
     def is_slow(self) -> bool:
         """Whether so much waits for the reader that it had better get fewer, larger frames."""
-        return self.outbox.unsent > min(_SLOW_BYTES, self.outbox.limit // 4)
+        return self.outbox.unsent > self.slow_bytes
+
+    @property
+    def slow_bytes(self) -> int:
+        """With more than that unsent, its reader is slow."""
+        return min(_SLOW_BYTES, self.outbox.limit // 4)
 
     def defer(self, subscription: Subscription, outcome: Outcome, before: Told | None) -> None:
         """Keep an outcome until the reader has caught up. Evicts it where that is more than may wait. before: see
         `Subscription.defer`."""
+        self.leave()
         begins = not self._deferring
         self._deferring[subscription] = None
         subscription.defer(outcome, before)
-        self._metrics.deferred.inc()
+        self.metrics.deferred.inc()
         if sum(one.deferred.size for one in self._deferring if one.deferred) > self.outbox.limit:
             self.outbox.evict()
         elif begins:
@@ -152,14 +211,14 @@ class Connection:
         """Send what was deferred, one event for each live query."""
         if self._deferring:
             self._put_deferred_first()
-            if not self._frames:
+            if not self._events:
                 self.push(b"progress", b"{}")
             self.flush()
 
     def _put_deferred_first(self) -> None:
         data = [(b"diff", told) for one in self._deferring if (told := one.release()) is not None]
         self._deferring.clear()
-        self._frames[:0] = data
+        self._events[:0] = data
 
     def forget_deferred(self, subscription: Subscription) -> None:
         """What was deferred for this subscription is worth nothing."""
@@ -188,7 +247,8 @@ class Connection:
     async def send_initial(self, subscription: Subscription, docs: Iterable[bytes], frame_bytes: int) -> None:
         """Send the result in parts, no faster than the client reads."""
         for part in initial_frames(subscription.id_json, docs, frame_bytes):
-            self._metrics.frames([(b"initial", part)])
+            self.leave()
+            self.metrics.frames([(b"initial", part)])
             self.outbox.send(part, asked=True)
             await self.outbox.drain()
 
@@ -209,7 +269,7 @@ class Connection:
         self.flush(with_cursor=False)
         if not subscription.skip_initial:
             for part in initial_frames(subscription.id_json, docs, frame_bytes):
-                self._metrics.frames([(b"initial", part)])
+                self.metrics.frames([(b"initial", part)])
                 self.outbox.send(part)
         count = None if subscription.skip_initial else len(docs)
         self.push(b"ready", ready_data(subscription, count))

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Collection, Sequence, Set
 
 from broadcaster.aggregate import Aggregation, Shares
-from broadcaster.connection import Connection, Shared
+from broadcaster.delivery import Delivery
 from broadcaster.evaluate import compile_predicate
-from broadcaster.evaluation import Done, Evaluation
+from broadcaster.evaluation import Evaluation
 from broadcaster.livequery import LiveQuery
 from broadcaster.metrics import Metrics
 from broadcaster.order import Order
-from broadcaster.outcome import Outcome
 from broadcaster.predicate import Node, canonical
 from broadcaster.recent import Recent
 from broadcaster.subscription import Phase, Subscription
@@ -64,8 +63,8 @@ class Feed:
         self._reset_by: dict[str, str] = {}  # by collection, the transaction that its newest reset is about
         self._metrics = metrics
         self._restart = restart
-        self._refill = refill
         self._limits = limits
+        self._delivery = Delivery(metrics, restart=restart, refill=refill, limits=limits)
         self._queries: dict[str, LiveQuery] = {}
         self._evaluation = Evaluation()
         self._wanted: frozenset[str] = frozenset()
@@ -136,7 +135,7 @@ class Feed:
         known = self._queries.setdefault(query.key, query)
         if known is not query:
             subscription.live_query = query = known
-        if not query.subscriptions:
+        if not query.subscribers:
             query.forget()  # nobody has followed it meanwhile
             self._evaluation.add(query)
         query.subscriptions.add(subscription)
@@ -145,10 +144,11 @@ class Feed:
     def detach(self, subscription: Subscription) -> None:
         """Dispatch no more to this subscription."""
         query = subscription.live_query
+        subscription.connection.leave()
         if subscription not in query.subscriptions:
             return
         query.subscriptions.discard(subscription)
-        if not query.subscriptions:
+        if not query.subscribers:
             self._evaluation.remove(query)
             del self._queries[query.key]
         self._metrics.live_queries.set(len(self._queries))
@@ -302,6 +302,7 @@ class Feed:
         self.reached_end = False
         self._evaluation.abandon()
         for query in list(self._queries.values()):
+            query.disperse()
             for subscription in query.subscriptions:
                 subscription.connection.epoch_changed()
             self._lose(query, reason)
@@ -309,6 +310,7 @@ class Feed:
     def _lose(self, query: LiveQuery, reason: str) -> None:
         """What subscribers have of it is worth nothing; start them over, in whichever phase they are."""
         query.forget()
+        query.disperse()
         if query.overlay is not None:
             query.overlay.broken = True
         for subscription in list(query.subscriptions):
@@ -330,7 +332,7 @@ class Feed:
             self.recent.add(done.part.tx, done.first, done.last)
             self.place = done.last
             if done.outcomes:
-                self._deliver(done)
+                self._delivery.deliver(done)
         if chunk.position is not None:
             self.source_epoch, self.order = chunk.position.epoch, chunk.position.order
         if self._evaluation.in_transaction:
@@ -345,65 +347,3 @@ class Feed:
         self._metrics.dispatched(
             self._evaluation.take_candidates(), len(chunk.entries), time.perf_counter() - started
         )
-
-    def _deliver(self, done: Done) -> None:
-        touched: dict[Connection, None] = {}
-        for query, outcome in done.outcomes:
-            if query.overlay is not None:
-                query.overlay.add(outcome)
-            window = query.window
-            before = None if window is None or not _begins_to_defer(query) else dict(window.shown)
-            told = query.fold(outcome)
-            if told is None:
-                continue
-            diffs: dict[bytes, bytes] = {}  # by the id that the client gave
-            for subscription in list(query.subscriptions):
-                if subscription.phase is Phase.LIVE:
-                    connection = subscription.connection
-                    if not told.is_plain:
-                        self._to_live(subscription, told)
-                    elif connection.coalesces and connection.is_behind:
-                        connection.defer(subscription, told, before)
-                    else:
-                        id_json = subscription.id_json
-                        data = diffs.get(id_json) or diffs.setdefault(id_json, subscription.diff(told))
-                        connection.push(b"diff", data)
-                    touched[connection] = None
-                elif subscription.phase is Phase.SENDING:
-                    subscription.hold(told)
-        shared: Shared = {}
-        for connection in touched:
-            connection.flush(shared=shared)
-        if touched:
-            self._metrics.delivery_seconds.observe(max(0.0, time.time() - done.part.time / 1000))
-
-    def _to_live(self, subscription: Subscription, outcome: Outcome) -> None:
-        """What a diff cannot tell."""
-        reason = outcome.reset_reason
-        if reason is not None:
-            self._restart(subscription, reason)
-        elif outcome.is_short:
-            subscription.freeze()
-            self._refill(subscription)
-        else:
-            docs = subscription.live_query.docs
-            docs = _left(outcome) if docs is None else docs
-            subscription.connection.emptied(subscription, docs, self._limits.frame_bytes)
-
-
-def _begins_to_defer(query: LiveQuery) -> bool:
-    """Whether a subscriber's reader fell behind that has been told everything so far."""
-    return any(
-        one.connection.coalesces and one.deferred is None and one.connection.is_behind
-        for one in query.subscriptions
-    )
-
-
-def _left(outcome: Outcome) -> list[bytes]:
-    """The rows of a live query whose collection was emptied first."""
-    rows: dict[bytes, bytes] = {}
-    for _, key, doc, _ in outcome.deltas:
-        rows.pop(key, None)
-        if doc is not None:
-            rows[key] = doc
-    return list(rows.values())

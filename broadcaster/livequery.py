@@ -21,6 +21,7 @@ from broadcaster.view import Projection, View
 from broadcaster.window import Head, Ranked, Step, Window, steps_between
 
 if TYPE_CHECKING:
+    from broadcaster.audience import Audience, Key
     from broadcaster.overlay import Overlay
     from broadcaster.subscription import Subscription
 
@@ -38,7 +39,8 @@ class LiveQuery:
     overlay: what the stream tells while a snapshot of it is read, None while none is. is_replayable: whether the log
     alone tells what a client missed. It tells neither what stood beyond the end of a window (of a query that has an
     order), nor what a client was shown of an aggregate. Of these window or totals is what is shown, None until it was
-    read; key_fields what its rows are known by; newest the last transaction that touched it (id, time).
+    read; key_fields what its rows are known by; newest the last transaction that touched it (id, time). subscriptions:
+    those that are told each by itself; audiences: of the others.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class LiveQuery:
         "_size",
         "_truncated",
         "_uncertain",
+        "audiences",
         "branches",
         "collection",
         "database",
@@ -100,8 +103,25 @@ class LiveQuery:
         self.is_replayable = order is None and shares is None
         self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
+        self.audiences: dict[Key, Audience] = {}
         self._limit = limit
         self.clear()
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscriptions there are to it."""
+        together = sum(audience.subscribers(self) for audience in self.audiences.values())
+        return len(self.subscriptions) + together
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several subscribe to it."""
+        return bool(self.audiences) or len(self.subscriptions) > 1
+
+    def disperse(self) -> None:
+        """Have all subscriptions told each by itself."""
+        for audience in list(self.audiences.values()):
+            audience.disperse()
 
     @property
     def is_indexed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
@@ -87,11 +87,11 @@ class Metrics:
         self.events.inc(events)
         self.match_seconds.observe(seconds)
 
-    def frames(self, frames: list[tuple[bytes, bytes]]) -> None:
-        """These events were queued for one connection."""
+    def frames(self, frames: Sequence[tuple[bytes, bytes]], connections: int = 1) -> None:
+        """These events were queued for so many connections."""
         counts = self._frames.counts
         for event, _ in frames:
-            counts[event] = counts.get(event, 0) + 1
+            counts[event] = counts.get(event, 0) + connections
 
 
 class _Frames(Collector):

@@ -14,34 +14,21 @@ log = logging.getLogger(__name__)
 
 
 class Tick:
-    """Flushes all outboxes that were sent something, at the end of the loop's tick. Bytes that go to several in a
-    row, as a frame to all clients of a live query, are made a chunk once."""
+    """Calls all that have something to send at the end of the loop's tick, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._due: list[Outbox] = []
-        self._payload = self._chunk = b""
+        self._due: list[Callable[[], None]] = []
 
-    def add(self, outbox: Outbox) -> None:
-        """This outbox has something to flush."""
+    def add(self, flush: Callable[[], None]) -> None:
+        """Call this once. It raises nothing."""
         if not self._due:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._due.append(outbox)
-
-    def chunk(self, payload: bytes) -> bytes:
-        """See `chunked`."""
-        if payload is not self._payload:
-            self._payload, self._chunk = payload, chunked(payload)
-        return self._chunk
+        self._due.append(flush)
 
     def _flush(self) -> None:
         due, self._due = self._due, []
-        for outbox in due:
-            try:
-                outbox.flush()
-            except Exception:
-                log.exception("a connection cannot be written to; it is closed, the client will resume")
-                outbox.abort()
-        self._payload = self._chunk = b""
+        for flush in due:
+            flush()
 
 
 class Outbox:
@@ -63,12 +50,12 @@ class Outbox:
         limit: int,
         on_evict: Callable[[], None],
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._writer = writer
-        self._is_chunked = is_chunked
+        self.is_chunked = is_chunked
         self.limit = limit
         self._on_evict = on_evict
-        self._tick = tick
+        self.tick = tick
         self._pending: list[bytes] = []
         self._size = 0
         self._allowance = 0
@@ -77,7 +64,12 @@ class Outbox:
     @property
     def unsent(self) -> int:
         """Bytes not yet taken by the kernel."""
-        return self._size + self._transport.get_write_buffer_size()
+        return self._size + self.transport.get_write_buffer_size()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the reader got everything, and is there for more."""
+        return not (self._pending or self.closed.is_set() or self.transport.get_write_buffer_size())
 
     def send(self, payload: bytes, *, asked: bool = False) -> None:
         """Queue bytes for the end of this tick; dropped if the connection is closed (the cursor covers them).
@@ -89,9 +81,15 @@ class Outbox:
         if asked:
             self._allowance += len(payload)
         if not self._pending:
-            self._tick.add(self)
+            self.tick.add(self._flush)
         self._pending.append(payload)
         self._size += len(payload)
+
+    def _flush(self) -> None:
+        try:
+            self.flush()
+        except Exception:
+            self.give_up()
 
     def flush(self) -> None:
         """Write what is queued; evict the connection if too much remains unsent."""
@@ -100,15 +98,24 @@ class Outbox:
         payload = b"".join(self._pending)  # of one alone: itself
         self._pending.clear()
         self._size = 0
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             self.closed.set()
             return
-        self._transport.write(self._tick.chunk(payload) if self._is_chunked else payload)
-        waiting = self._transport.get_write_buffer_size()
+        self.transport.write(chunked(payload) if self.is_chunked else payload)
+        self.check()
+
+    def check(self) -> None:
+        """Evict the connection if more is unsent than may be."""
+        waiting = self.transport.get_write_buffer_size()
         if waiting <= self.limit:
             self._allowance = 0
         elif waiting > self.limit + self._allowance:
             self.evict()
+
+    def give_up(self) -> None:
+        """Drop the connection, since an exception came of writing to it; call where that is handled."""
+        log.exception("a connection cannot be written to; it is closed, the client will resume")
+        self.abort()
 
     def evict(self) -> None:
         """Abort the connection: its reader is too slow."""
@@ -131,7 +138,7 @@ class Outbox:
     def abort(self) -> None:
         """Drop the connection with all that is unsent."""
         self.closed.set()
-        self._transport.abort()
+        self.transport.abort()
 
     def close(self) -> None:
         """No more is written; whoever waits on `closed` goes on."""

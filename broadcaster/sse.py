@@ -25,6 +25,13 @@ def frame(event: bytes, data: bytes, cursor: bytes | None = None) -> bytes:
     return b"event: %b\nid: %b\ndata: %b\n\n" % (event, cursor, data)
 
 
+def frames(events: Sequence[tuple[bytes, bytes]], cursor: bytes | None) -> bytes:
+    """Several events and their data, one at least; with a cursor they end a transaction."""
+    *before, (event, data) = events
+    last = frame(event, data, cursor)
+    return b"".join([*(frame(event, data) for event, data in before), last]) if before else last
+
+
 def retry(milliseconds: int) -> bytes:
     """How long the client should wait before it reconnects."""
     return b"retry: %d\n\n" % milliseconds

@@ -81,6 +81,7 @@ class Subscription:
 
     def begin_waiting(self) -> None:
         """What comes is of no use until there is a snapshot."""
+        self.connection.leave()
         self.phase = Phase.WAITING
         self.stale = None
 

@@ -18,6 +18,7 @@ from broadcaster.hub import Hub
 from broadcaster.livequery import LiveQuery
 from broadcaster.metrics import Metrics
 from broadcaster.order import Order
+from broadcaster.outbox import Tick
 from broadcaster.query import parse_where
 from broadcaster.snapshot.gathering import Gathering
 from broadcaster.snapshot.reader import Snapshot
@@ -27,6 +28,7 @@ from broadcaster.view import WHOLE, View
 from cdc.config import Limits
 from cdc.event import Batch, Position, Record, Reset
 from support.memory_log import MemoryLog
+from support.wire import WiredOutbox
 
 EPOCH = "cluster"
 Row = dict[str, Any]
@@ -55,9 +57,13 @@ def event(
 
 
 class FakeOutbox:
-    """Collects what is sent."""
+    """Collects what is sent; it is its own transport."""
 
-    def __init__(self) -> None:
+    is_chunked = False
+
+    def __init__(self, tick: Tick) -> None:
+        self.tick = tick
+        self.transport = self
         self.sent = b""
         self.closed = asyncio.Event()
         self.unsent = 0
@@ -68,6 +74,22 @@ class FakeOutbox:
 
     def send(self, payload: bytes, *, asked: bool = False) -> None:
         self.sent += payload
+
+    def write(self, payload: bytes) -> None:
+        self.sent += payload
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.unsent and not self.closed.is_set()
+
+    def check(self) -> None:
+        pass
 
     async def drain(self) -> None:
         await self.gate.wait()
@@ -133,6 +155,7 @@ class World:
         self.limits = Limits(**limits)
         metrics = Metrics(CollectorRegistry())
         self.metrics = metrics
+        self.tick = Tick()
         self.feed = Feed(
             "pg",
             self.log,
@@ -194,10 +217,11 @@ class World:
         collection: str = "todos",
         aggregation: Aggregation | None = None,
         coalesces: bool = False,
+        outbox: FakeOutbox | WiredOutbox | None = None,
         **wheres: object,
     ) -> Client:
         """A connection with one subscription for each keyword: id=where."""
-        client = Client(self, coalesces=coalesces)
+        client = Client(self, outbox or FakeOutbox(self.tick), coalesces=coalesces)
         for id_, where in wheres.items():
             query = self.feed.intern(collection, parse_where(where), view, order, aggregation)
             client.connection.subscriptions[id_] = Subscription(
@@ -211,11 +235,11 @@ class World:
 class Client:
     """What a client sees: `frames` are (event, data, cursor or None); `rows` what applying them gives."""
 
-    def __init__(self, world: World, *, coalesces: bool = False) -> None:
+    def __init__(self, world: World, outbox: FakeOutbox | WiredOutbox, *, coalesces: bool = False) -> None:
         self._world = world
-        self.outbox = FakeOutbox()
+        self.outbox: Any = outbox
         self.connection = Connection(
-            self.outbox,  # type: ignore[arg-type]
+            self.outbox,
             {"pg": world.feed},
             world.metrics,
             coalesces=coalesces,

@@ -112,16 +112,13 @@ async def test_a_reader_that_goes_while_it_is_waited_for(outbox: Outbox, transpo
         await draining
 
 
-async def test_what_goes_to_several_is_one_chunk() -> None:
-    tick, transports = Tick(), [Transport() for _ in range(3)]
-    payload = b"data: {}\n\n"
-    for transport in transports:
-        an_outbox(transport, tick, is_chunked=True).send(payload)
-    assert not any(transport.written for transport in transports)
+async def test_what_is_sent_in_one_tick_is_one_chunk(transport: Transport) -> None:
+    outbox = an_outbox(transport, Tick(), is_chunked=True)
+    outbox.send(b"data: ")
+    outbox.send(b"{}\n\n")
+    assert not transport.written
     await asyncio.sleep(0)
-    first, second, third = (transport.written for transport in transports)
-    assert first == [b"a\r\ndata: {}\n\n\r\n"]
-    assert first[0] is second[0] is third[0]
+    assert transport.written == [b"a\r\ndata: {}\n\n\r\n"]
 
 
 async def test_one_connection_that_fails_does_not_keep_others_from_their_frames(

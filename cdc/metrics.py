@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cdc.event import Op, Record
+from cdc.tally import tally
 
-_OP: Final = b'},"op":"'  # closes the envelope's `source`; nothing that comes after can look the same
-_OP_AT: Final = len(_OP)
 _OPS: Final = {0: "tombstone", **{ord(op): op.value for op in Op}}
 _BATCH: Final = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 _APPEND: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
@@ -84,10 +82,7 @@ class DatabaseMetrics:
         if not records:
             return
         self.batch_events.observe(len(records))
-        tally = Tally(
-            (name, 0 if value is None else value[value.rfind(_OP) + _OP_AT]) for name, _, value in records
-        )
-        for kind, count in tally.items():
+        for kind, count in tally(records).items():
             child = self._known.get(kind)
             if child is None:
                 collection, op = kind

@@ -8,7 +8,7 @@ import os
 from types import ModuleType
 
 SWITCH = "LIVETAIL_KERNEL"
-PARTS = ("pgoutput",)
+PARTS = ("pgoutput", "tally")
 """What `load` can be asked for."""
 
 

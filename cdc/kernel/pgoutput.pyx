@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""The compiled twin of `cdc.postgres.rowcode`: row messages of pgoutput straight into finished events.
+"""The compiled twin of `cdc.postgres.rowreader`: row messages of pgoutput straight into finished events, and transactions
+of one row, or none, as a whole.
 
 What is not exactly what every table sees all day is left untouched, for the general way to read or to refuse.
 """
@@ -7,123 +8,73 @@ What is not exactly what every table sees all day is left untouched, for the gen
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeLatin1, PyUnicode_DecodeUTF8
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcmp
 
 from cdc.kernel.out cimport (
-    Out, again, clear, is_ascii, put, put_byte, put_bytes, put_string, put_text, put_unsigned, release,
+    Out, again, clear, is_ascii, put, put_byte, put_bytes, put_signed, put_string, put_text, put_unsigned, release,
 )
 
+from cdc.postgres.pgoutput import EPOCH_2000_US
+from cdc.postgres.relation import types_text
+from cdc.postgres.rowreader import Held, Singles
 from cdc.postgres.scalars import INT8_SHORT
 from cdc.postgres.values import Form
 from cdc.wire_text import JSON_DEPTH, JSON_SHORT, Marked
 
-cdef extern from *:
-    """
-    #define BE16(at) ((uint16_t)((at)[0] << 8 | (at)[1]))
-    #define BE32(at) ((uint32_t)(at)[0] << 24 | (uint32_t)(at)[1] << 16 | (uint32_t)(at)[2] << 8 | (at)[3])
-    """
-    uint16_t BE16(const unsigned char *at) nogil
-    uint32_t BE32(const unsigned char *at) nogil
+include "pgrow.pxi"
 
-cdef enum:
-    HEAD = 25  # of an XLogData frame: 'w', start LSN, end LSN, time
-    ROW = HEAD + 5  # behind the message's type and the relation's id
-    VALUE = 5  # a value's kind and size
-
-cdef int TEXT = Form.TEXT, NUMBER = Form.NUMBER, BOOLEAN = Form.BOOLEAN, INT8 = Form.INT8
-cdef int FLOAT = Form.FLOAT, TIMESTAMP = Form.TIMESTAMP, TIMESTAMPTZ = Form.TIMESTAMPTZ
-cdef int JSON = Form.JSON, JSONB = Form.JSONB
-cdef Py_ssize_t INT8_LIMIT = INT8_SHORT, JSON_LIMIT = JSON_SHORT, DEPTH = JSON_DEPTH
-
-
-cdef struct Value:
-    # One column of a row: its text in the message, size -1 for NULL; where its JSON stands in the event.
-    const unsigned char *text
-    Py_ssize_t size, at, length
-
-
-cdef class _Relation:
-    """A wanted relation; `source` and `tail`s are the constant text of its events in this part of the transaction."""
-
-    cdef object known, collection, types, part
-    cdef str name
-    cdef list names, encode
-    cdef bytes forms, is_key, source
-    cdef list tails
-    cdef tuple key
-    cdef int count
-    cdef Value *old
-    cdef Value *new
-
-    def __cinit__(self, known):
-        shape = known.shape
-        self.count = len(shape.names)
-        self.old = <Value *>calloc(2 * self.count, sizeof(Value))
-        if self.old == NULL:
-            raise MemoryError
-        self.new = self.old + self.count
-        self.known = known
-        self.collection = known.collection
-        self.name = known.collection.name
-        self.names = [f"{name}:".encode("latin-1") for name in shape.json_names]
-        self.encode = [encoder.encode for encoder in shape.encoders]
-        self.forms = bytes([encoder.form for encoder in shape.encoders])
-        self.is_key = bytes([i in shape.key for i in range(self.count)])
-        self.key = shape.key
-        self.types = shape.types
-
-    def __dealloc__(self):
-        free(self.old)
-
-    cdef int enter(self, transaction) except -1:
-        """Take part in this transaction, or in this part of it."""
-        self.known.enter(transaction)
-        self.part = self.known.part
-        self.source = self.known.source.encode("latin-1")
-        self.tails = [None, None, None]
-        return 0
-
-    cdef bytes tail(self, int which, object marked):
-        """The text between an event's LSN and its number."""
-        cdef bytes tail
-        op = "cud"[which]
-        if marked:
-            return self.known.tail(op, self.types[marked]).encode("latin-1")
-        tail = self.tails[which]
-        if tail is None:
-            tail = self.tails[which] = self.known.tail(op, self.types[0]).encode("latin-1")
-        return tail
+cdef int64_t EPOCH = EPOCH_2000_US
 
 
 cdef class RowReader:
-    """See `cdc.postgres.rowcode.RowReader`."""
+    """See `cdc.postgres.rowreader.RowReader`."""
 
     cdef dict _relations
-    cdef object _transaction
-    cdef public bint is_open
-    cdef Out _event
+    cdef object _transaction, _now_ms
+    cdef _RowWriter _rows
     cdef Out _key
-    cdef object _marked
+    cdef public bint is_open
+    cdef readonly bint is_holding
+    cdef public uint64_t order
+    # The transaction that is held, and its row.
+    cdef uint64_t _commit_lsn, _xid
+    cdef int64_t _time_us, _now
+    cdef _Relation _held
+    # The transactions that were held and are complete.
+    cdef list _records
+    cdef Py_ssize_t _size
+    cdef bint _moved
+    cdef int64_t _commit_ms
 
-    def __cinit__(self, transaction):
+    def __cinit__(self, transaction, now_ms):
         self._transaction = transaction
+        self._now_ms = now_ms
         self._relations = {}
+        self._rows = _RowWriter()
+        self._records = []
 
     def __dealloc__(self):
-        release(&self._event)
         release(&self._key)
 
+    @property
+    def size(self):
+        """See `cdc.postgres.rowreader.RowReader`."""
+        return self._size + (self._rows.event.size if self._held is not None else 0)
+
+    @property
+    def has_singles(self):
+        """See `cdc.postgres.rowreader.RowReader`."""
+        return bool(self._records)
+
     def install(self, relid, known):
-        """See `cdc.postgres.rowcode.RowReader.install`."""
+        """See `cdc.postgres.rowreader.RowReader.install`."""
         self._relations[relid] = None if known is None else _Relation(known)
 
-    def read(self, message):
-        """See `cdc.postgres.rowcode.RowReader.read`."""
+    cpdef bint read(self, message) except -1:
+        """See `cdc.postgres.rowreader.RowReader.read`."""
         cdef Py_buffer view
-        if not self.is_open:
-            return False
         PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
         try:
             return self._read(<const unsigned char *>view.buf, view.len)
@@ -132,151 +83,100 @@ cdef class RowReader:
         finally:
             PyBuffer_Release(&view)
 
+    def copy(self, get, int most):
+        """See `cdc.postgres.rowreader.RowReader.copy`."""
+        cdef int count
+        for count in range(most):
+            size, data = get(1)
+            if size <= 0:
+                return count, size, None
+            if not self.read(data):
+                return count, size, data
+        return most, 1, None
+
+    def unhold(self):
+        """See `cdc.postgres.rowreader.RowReader.unhold`."""
+        if not self.is_holding:
+            return None
+        self.is_holding = False
+        record = None
+        if self._held is not None:
+            put(&self._rows.event, b"}}", 2)
+            record = self._record(self._held)
+            self._held = None
+        return Held(self._commit_lsn, self._time_us, self._xid, self._now, record)
+
+    def release(self):
+        """See `cdc.postgres.rowreader.RowReader.release`."""
+        if not self._moved:
+            return None
+        singles = Singles(self._records, self._size, self.order, self._commit_ms)
+        self._records = []
+        self._size = 0
+        self._moved = False
+        return singles
+
     cdef bint _read(self, const unsigned char *data, Py_ssize_t size) except -1:
-        cdef const unsigned char *at = data + ROW
-        cdef const unsigned char *end = data + size
-        cdef Out *event = &self._event
-        cdef _Relation relation
         cdef unsigned char kind
         if size <= ROW or data[0] != 119:
             return False
         kind = data[HEAD]
-        if kind != 73 and kind != 85 and kind != 68:
+        if kind == INSERT or kind == UPDATE or kind == DELETE:
+            return self._row(kind, data, size)
+        if kind == BEGIN:
+            return self._hold(data, size)
+        return kind == COMMIT and self._complete(data, size)
+
+    cdef bint _row(self, unsigned char kind, const unsigned char *data, Py_ssize_t size) except -1:
+        cdef _Relation relation
+        if not self.is_open and not self.is_holding:
             return False
         found = self._relations.get(BE32(data + HEAD + 1), self)
         if found is None:
             return True
-        if found is self:
+        if found is self or self._held is not None:
             return False
         relation = <_Relation>found
-        clear(event)
-        self._marked = 0
-        put(event, b'{"before":', 10)
-        if kind == 73:
-            put(event, b'null,"after":', 13)
-            at = self._row(relation, relation.new, NULL, 78, at, end)
-        else:
-            at = self._row(relation, relation.old, NULL, 79, at, end)
-            if at == NULL or (relation.known.partitioned and _is_key_alone(relation)):
-                return False
-            put(event, b',"after":', 9)
-            if kind == 85:
-                at = self._row(relation, relation.new, relation.old, 78, at, end)
-            else:
-                put(event, b'null', 4)
-        if at != end:
+        if not self._rows.rows(relation, kind, data + ROW, data + size):
             return False
-        if kind == 73:
-            self._finish(relation, relation.new, 0, data)
-        elif kind == 85:
-            self._finish(relation, relation.new, 1, data)
+        if self.is_open:
+            self._add(relation, kind, data)
         else:
-            self._finish(relation, relation.old, 2, data)
+            self._keep(relation, kind, data)
         return True
 
-    cdef const unsigned char *_row(
-        self, _Relation relation, Value *values, Value *old, unsigned char letter,
-        const unsigned char *at, const unsigned char *end,
-    ) except? NULL:
-        """Read one row and write its JSON; where it ends, or NULL for what is not for this code. old: the row before,
-        which is written already."""
-        cdef Out *event = &self._event
-        cdef const unsigned char *forms = relation.forms
-        cdef const unsigned char *is_key = relation.is_key
-        cdef Value *value
-        cdef int i
-        if end - at < 3 or at[0] != letter or BE16(at + 1) != relation.count:
-            return NULL
-        at += 3
-        put_byte(event, 123)
-        for i in range(relation.count):
-            if i:
-                put_byte(event, 44)
-            put_bytes(event, <bytes>relation.names[i])
-            value = values + i
-            value.at = event.size
-            if at >= end:
-                return NULL
-            if at[0] == 116:
-                if end - at < VALUE or end - at - VALUE < BE32(at + 1):
-                    return NULL
-                value.size = BE32(at + 1)
-                value.text = at + VALUE
-                at = value.text + value.size
-                if old != NULL and value.size == old[i].size and not memcmp(value.text, old[i].text, value.size):
-                    again(event, old[i].at, old[i].length)
-                elif old != NULL and is_key[i]:
-                    return NULL
-                elif not self._value(value, forms[i]):
-                    self._call(value, relation.encode[i], i)
-            elif at[0] == 110 and not is_key[i]:
-                at += 1
-                value.size = -1
-                put(event, b'null', 4)
-            elif at[0] == 117 and old != NULL and old[i].size >= 0:
-                at += 1  # an unchanged out-of-line value, known from the old row
-                value.size = old[i].size
-                value.text = old[i].text
-                again(event, old[i].at, old[i].length)
-            else:
-                return NULL
-            value.length = event.size - value.at
-        put_byte(event, 125)
-        return at
-
-    cdef bint _value(self, Value *value, int form) except -1:
-        """Write a value's JSON, if that needs no call."""
-        cdef Out *event = &self._event
-        cdef const unsigned char *text = value.text
-        cdef Py_ssize_t size = value.size
-        if form == TEXT:
-            put_string(event, text, size)
-        elif form == NUMBER or (form == INT8 and size < INT8_LIMIT):
-            put(event, text, size)
-        elif form == BOOLEAN and size == 1 and text[0] == 116:
-            put(event, b'true', 4)
-        elif form == BOOLEAN and size == 1 and text[0] == 102:
-            put(event, b'false', 5)
-        elif form == FLOAT and size and text[size - 1] < 58:
-            put(event, text, size)
-        elif form == TIMESTAMP and size > 18 and text[10] == 32 and text[size - 1] < 58:
-            _put_moment(event, text, size)
-            put_byte(event, 34)
-        elif form == TIMESTAMPTZ and size > 21 and text[10] == 32 and not memcmp(text + size - 3, b'+00', 3):
-            _put_moment(event, text, size - 3)
-            put(event, b'Z"', 2)
-        elif (form == JSONB and size < JSON_LIMIT) or ((form == JSON or form == JSONB) and _is_plain(text, size)):
-            put(event, text, size)
-        else:
-            return False
-        return True
-
-    cdef int _call(self, Value *value, encode, int i) except -1:
-        """Write a value's JSON the general way."""
-        json = encode(PyUnicode_DecodeLatin1(<const char *>value.text, value.size, NULL))
-        if type(json) is Marked:
-            self._marked |= 1 << i
-        return put_text(&self._event, json)
-
-    cdef int _finish(self, _Relation relation, Value *keyed, int which, const unsigned char *data) except -1:
-        """Complete the event and add it to the transaction."""
-        cdef Out *event = &self._event
-        cdef Out *key = &self._key
-        cdef uint64_t lsn = <uint64_t>BE32(data + 1) << 32 | BE32(data + 5)
-        cdef list records
+    cdef int _add(self, _Relation relation, unsigned char kind, const unsigned char *data) except -1:
+        """Complete the event and add it to the open transaction."""
+        cdef Out *event = &self._rows.event
         cdef Py_ssize_t total, order
-        cdef int i, first = True
+        cdef list records
         transaction, collection = self._transaction, relation.collection
         if relation.part != transaction.part:
-            relation.enter(transaction)
+            transaction.enter(collection)
+            relation.part = transaction.part
+            relation.begin(transaction.id.encode(), transaction.commit_lsn, transaction.commit_ms, transaction.now_ms)
         total, order = transaction.total + 1, collection.order + 1
-        put_bytes(event, relation.source)
-        put_unsigned(event, lsn)
-        put_bytes(event, relation.tail(which, self._marked))
+        relation.put_source(event, BE64(data + 1), kind, self._rows.marked)
         put_unsigned(event, total)
         put(event, b',"data_collection_order":', 25)
         put_unsigned(event, order)
-        put(event, b'}}', 2)
+        put(event, b"}}", 2)
+        record = self._record(relation)
+        records = transaction.records
+        transaction.total = total
+        transaction.size += event.size
+        collection.order = order
+        collection.newest = len(records)
+        records.append(record)
+        return 0
+
+    cdef tuple _record(self, _Relation relation):
+        """What the log gets of the event that is written."""
+        cdef Out *event = &self._rows.event
+        cdef Out *key = &self._key
+        cdef Value *keyed = relation.keyed
+        cdef bint first = True
+        cdef int i
         if not is_ascii(event.data, event.size):
             PyUnicode_DecodeUTF8(<const char *>event.data, event.size, NULL)
         clear(key)
@@ -288,48 +188,52 @@ cdef class RowReader:
             put_bytes(key, <bytes>relation.names[i])
             put(key, event.data + keyed[i].at, keyed[i].length)
         put_byte(key, 125)
-        records = transaction.records
-        transaction.total = total
-        transaction.size += event.size
-        collection.order = order
-        collection.newest = len(records)
-        records.append((
+        return (
             relation.name,
             PyBytes_FromStringAndSize(<const char *>key.data, key.size),
             PyBytes_FromStringAndSize(<const char *>event.data, event.size),
-        ))
+        )
+
+    cdef bint _hold(self, const unsigned char *data, Py_ssize_t size) except -1:
+        """Begin a transaction, unless it is one that only the general way may judge."""
+        if size != HEAD + 21 or self.is_open or self.is_holding or BE64(data + HEAD + 1) < self.order:
+            return False
+        self._commit_lsn = BE64(data + HEAD + 1)
+        self._time_us = <int64_t>BE64(data + HEAD + 9)
+        self._xid = BE32(data + HEAD + 17)
+        self._now = self._now_ms()
+        self.is_holding = True
+        return True
+
+    cdef int _keep(self, _Relation relation, unsigned char kind, const unsigned char *data) except -1:
+        """Write the event of the row of the transaction that is held, all but its end."""
+        cdef Out *event = &self._rows.event
+        relation.begin(b"%d" % self._xid, self._commit_lsn, (self._time_us + EPOCH) // 1000, self._now)
+        relation.part = None
+        relation.put_source(event, BE64(data + 1), kind, self._rows.marked)
+        put(event, b'1,"data_collection_order":1', 27)
+        if not is_ascii(event.data, event.size):
+            PyUnicode_DecodeUTF8(<const char *>event.data, event.size, NULL)
+        self._held = relation
         return 0
 
-
-cdef int _put_moment(Out *event, const unsigned char *text, Py_ssize_t size) except -1:
-    """Date and time with a T between them, and no closing quote yet."""
-    put_byte(event, 34)
-    put(event, text, 10)
-    put_byte(event, 84)
-    return put(event, text + 11, size - 11)
-
-
-cdef bint _is_plain(const unsigned char *text, Py_ssize_t size) noexcept:
-    """Whether `cdc.wire_text.json` leaves it as it is: on one line, without a surrogate, and not deep."""
-    cdef Py_ssize_t i, depth = 0
-    if memchr(text, 10, size) != NULL or memchr(text, 13, size) != NULL:
-        return False
-    for i in range(size):
-        if text[i] == 91 or text[i] == 123:
-            depth += 1
-        elif text[i] == 92 and i + 1 < size and text[i + 1] == 117:
+    cdef bint _complete(self, const unsigned char *data, Py_ssize_t size) except -1:
+        """End the transaction that is held."""
+        cdef Out *event = &self._rows.event
+        cdef uint64_t end
+        if size != HEAD + 26 or not self.is_holding or BE64(data + HEAD + 2) != self._commit_lsn:
             return False
-    return depth <= DEPTH
+        end = BE64(data + HEAD + 10)
+        if end < self._commit_lsn:
+            return False
+        if self._held is not None:
+            put(event, b',"last":true}}', 14)
+            self._records.append(self._record(self._held))
+            self._size += event.size
+            self._commit_ms = (self._time_us + EPOCH) // 1000
+            self._held = None
+        self.is_holding = False
+        self._moved = True
+        self.order = end
+        return True
 
-
-cdef bint _is_key_alone(_Relation relation) noexcept:
-    """Whether an old row has nothing but a key: it may come from a partition without FULL identity."""
-    cdef const unsigned char *is_key = relation.is_key
-    cdef bint others = False
-    cdef int i
-    for i in range(relation.count):
-        if not is_key[i]:
-            others = True
-            if relation.old[i].size >= 0:
-                return False
-    return others

@@ -27,7 +27,7 @@ from cdc.postgres.messages import (
 )
 from cdc.postgres.pgoutput import EPOCH_2000_US, FRAME_HEAD, XLogData, decode, decode_frame
 from cdc.postgres.relation import TRUNCATED, KnownRelation
-from cdc.postgres.rowcode import row_reader
+from cdc.postgres.rowreader import CopyData, Held, row_reader
 from cdc.postgres.values import PgType
 from cdc.transaction import Collection, Transaction
 from cdc.wire_text import string, wire_text
@@ -122,23 +122,24 @@ class Assembler:
         self._open = self._repeats = False
         self._resets: list[Reset] = []
         self._complete: deque[_Complete] = deque()
-        self._rows = row_reader(self._transaction)
+        self._rows = row_reader(self._transaction, now_ms)
+        self._rows.order = position.order
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open: its commit has not been fed yet."""
-        return self._open
+        return self._open or self._rows.is_holding
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of event values not yet taken."""
-        return self._transaction.size + sum(complete.size for complete in self._complete)
+        return self._transaction.size + self._rows.size + sum(complete.size for complete in self._complete)
 
     @property
     def has_records(self) -> bool:
         """Whether `take` would give records now. Pending bytes alone do not say so: of an open transaction the newest
         event of each collection, however large, waits for what follows."""
-        return bool(self._complete) or (
+        return bool(self._complete or self._rows.has_singles) or (
             self._transaction.size > self._max_part and self._transaction.has_part
         )
 
@@ -151,16 +152,27 @@ class Assembler:
         not understood; SetupError for a table whose key is unknown."""
         if self._rows.read(message):
             return
+        held = self._rows.unhold()
+        if held is not None:
+            self._go_on(held)
+            if self._rows.read(message):
+                return
         if len(message) == _BEGIN.size and message[0] == _XLOG_DATA and message[FRAME_HEAD] == _BEGINS:
-            self._begin(*_BEGIN.unpack(message))
+            commit_lsn, commit_time_us, xid = _BEGIN.unpack(message)
+            self._begin(commit_lsn, commit_time_us, xid, self._now_ms())
         elif len(message) == _COMMIT.size and message[0] == _XLOG_DATA and message[FRAME_HEAD] == _COMMITS:
             self._commit(*_COMMIT.unpack(message))
         else:
             self._feed_any(bytes(message))
 
+    def copy(self, get: CopyData, most: int) -> tuple[int, int, bytes | memoryview | None]:
+        """Feed frames, at most so many, up to one that `feed` or `progress` must see; see `RowReader.copy`."""
+        return self._rows.copy(get, most)
+
     def progress(self, wal_end: int) -> None:
         """Take in a keep-alive: all that committed below `wal_end` was sent. Says nothing inside a transaction."""
-        if not self._open and wal_end > self._order:
+        self._gather()
+        if not self.in_transaction and wal_end > self._order:
             self._move(wal_end)
 
     def learn(self, info: RelationInfo) -> None:
@@ -170,6 +182,7 @@ class Assembler:
     def take(self) -> Batch | None:
         """What is pending: complete transactions, in one batch or, before a reset, several; else the first part of an
         open transaction that is larger than a part may be; else the position, if it moved; else None."""
+        self._gather()
         if self._complete:
             done = self._complete.popleft()
             self._taken = done.order
@@ -211,7 +224,26 @@ class Assembler:
             raise ProtocolError(f"a change of relation {relid}, which was never announced")
         return self._relations[relid]
 
-    def _begin(self, commit_lsn: int, commit_time_us: int, xid: int) -> None:
+    def _gather(self) -> None:
+        """Take over what was complete at once."""
+        singles = self._rows.release()
+        if singles is None:
+            return
+        if singles.records:
+            self._add_complete(singles.records, singles.size, singles.commit_ms)
+        self._move(singles.order)
+
+    def _go_on(self, held: Held) -> None:
+        """Open a transaction that turned out to be more than one row."""
+        self._begin(held.commit_lsn, held.commit_time_us, held.xid, held.now_ms)
+        if held.record is not None:
+            name, key, event = held.record
+            collection = self._collections[name]
+            self._transaction.enter(collection)
+            self._transaction.add(collection, key, event)
+
+    def _begin(self, commit_lsn: int, commit_time_us: int, xid: int, now_ms: int) -> None:
+        self._gather()
         if self._open:
             raise ProtocolError("pgoutput message 'B' inside a transaction")
         self._open = True
@@ -223,7 +255,7 @@ class Assembler:
                 f"a transaction committed at {commit_lsn}, though everything below {self._order} was sent"
             )
         self._rows.is_open = True
-        self._transaction.begin(str(xid), commit_lsn, _unix_ms(commit_time_us), self._now_ms())
+        self._transaction.begin(str(xid), commit_lsn, _unix_ms(commit_time_us), now_ms)
 
     def _commit(self, commit_lsn: int, end_lsn: int) -> None:
         transaction = self._transaction
@@ -242,18 +274,23 @@ class Assembler:
         size, records = transaction.size, transaction.finish()
         resets, self._resets = tuple(self._resets), []
         if records or resets or transaction.partial:
-            if resets or not self._complete:
-                self._complete.append(_Complete(resets))
-            complete = self._complete[-1]
-            complete.records += records
-            complete.size += size
-            complete.ts_ms = transaction.commit_ms
+            self._add_complete(records, size, transaction.commit_ms, resets)
         self._memory.commit()
         self._move(end_lsn)
 
+    def _add_complete(
+        self, records: list[Record], size: int, commit_ms: int, resets: tuple[Reset, ...] = ()
+    ) -> None:
+        if resets or not self._complete:
+            self._complete.append(_Complete(resets))
+        complete = self._complete[-1]
+        complete.records += records
+        complete.size += size
+        complete.ts_ms = commit_ms
+
     def _move(self, order: int) -> None:
         """Everything complete is complete up to `order`."""
-        self._order = order
+        self._order = self._rows.order = order
         if self._complete:
             self._complete[-1].order = order
             self._complete[-1].state = self._memory.state

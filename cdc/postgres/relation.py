@@ -51,8 +51,8 @@ class KnownRelation:
         self.partitioned = partitioned
         self.part = 0
         self.source = self.tail_c = self.tail_u = self.tail_d = ""
-        self._place = place
-        self._usual_types = _types(self.shape.types[0])
+        self.place = place
+        self._usual_types = types_text(self.shape.types[0])
         self._numbering = ("", "")
 
     def enter(self, transaction: Transaction) -> None:
@@ -60,7 +60,7 @@ class KnownRelation:
         transaction.enter(self.collection)
         self.part = transaction.part
         self.source = (
-            f',"source":{{{self._place},"ts_ms":{transaction.commit_ms},"txId":"{transaction.id}"'
+            f',"source":{{{self.place},"ts_ms":{transaction.commit_ms},"txId":"{transaction.id}"'
             f',"commit_lsn":{transaction.commit_lsn},"lsn":'
         )
         self._numbering = (
@@ -76,7 +76,7 @@ class KnownRelation:
     def tail(self, op: str, types: Mapping[str, str] | None) -> str:
         """The text from an event's LSN to its number in the transaction."""
         when, number = self._numbering
-        return f'}},"op":"{op}",{when}{_types(types)},{number}'
+        return f'}},"op":"{op}",{when}{types_text(types)},{number}'
 
     def add(self, transaction: Transaction, lsn: int, change: Change) -> None:
         """Append the change to the transaction."""
@@ -181,7 +181,7 @@ def _object(fields: Iterable[tuple[str, str]]) -> str:
     return f"{{{','.join(f'{json_name(name)}:{value}' for name, value in fields)}}}"
 
 
-def _types(types: Mapping[str, str] | None) -> str:
+def types_text(types: Mapping[str, str] | None) -> str:
     """The `types` field behind another one; nothing where it is empty."""
     return (
         "" if types is None else f',"types":{_object((name, string(kind)) for name, kind in types.items())}'

@@ -7,12 +7,10 @@ then `pgoutput.decode` and `KnownRelation.changes` do it, or refuse it.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from cdc import kernel
 from cdc.postgres.pgoutput import FRAME_HEAD
 from cdc.postgres.values import RowShape
 from cdc.wire_text import indent, literal
@@ -27,55 +25,6 @@ RowFunction: TypeAlias = Callable[[bytes | memoryview, str], bool]
 _ROW: Final = FRAME_HEAD + 5  # behind the message's type and the relation's id
 _HEAD: Final = 5  # bytes before a value: its kind and size
 _BLOCK: Final = 4  # columns
-
-
-class RowReader(Protocol):
-    """Reads the usual row messages of the relations that are installed. is_open: whether it does at all; there are rows
-    within a transaction only."""
-
-    is_open: bool
-
-    def install(self, relid: int, relation: KnownRelation | None) -> None:
-        """From now on rows of this id are this relation's; None: they are not wanted."""
-
-    def read(self, message: bytes | memoryview) -> bool:
-        """Take in one XLogData frame; False, and nothing was done, if the general way must see it."""
-
-
-def row_reader(transaction: Transaction) -> RowReader:
-    """The kernel's, or the one in Python. It adds to this transaction."""
-    compiled = kernel.load("pgoutput")
-    return PythonRowReader(transaction) if compiled is None else compiled.RowReader(transaction)
-
-
-class PythonRowReader:
-    """A `RowReader` by generated code."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self.is_open = False
-        self._transaction = transaction
-        # By the message's type and relation id, five characters of wire text.
-        self._functions: dict[str, RowFunction] = {}
-
-    def install(self, relid: int, relation: KnownRelation | None) -> None:
-        functions = (_skip, _skip, _skip) if relation is None else generate(relation, self._transaction)
-        for letter, function in zip("IUD", functions, strict=True):
-            self._functions[letter + relid.to_bytes(4).decode("latin-1")] = function
-
-    def read(self, message: bytes | memoryview) -> bool:
-        if not self.is_open:
-            return False
-        text = str(message, "latin-1")
-        row = self._functions.get(text[FRAME_HEAD : FRAME_HEAD + 5])
-        try:
-            return row is not None and row(message, text)
-        except (struct.error, LookupError, ValueError):
-            return False  # the general way says what is wrong
-
-
-def _skip(data: bytes | memoryview, message: str) -> bool:
-    """The row function of a relation that is not wanted."""
-    return True
 
 
 class RowFunctions(NamedTuple):

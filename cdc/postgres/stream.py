@@ -21,7 +21,7 @@ from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.connect import reason
 from cdc.postgres.pgoutput import KeepAlive, decode_frame, encode_status
 
-MESSAGES_PER_TURN: Final = 256  # about 1 ms of decoding, then the loop gets its turn
+MESSAGES_PER_TURN: Final = 512  # about 1 ms of decoding, then the loop gets its turn
 BACKLOG: Final = 16  # so many messages in one burst and the server surely has more
 COALESCE_S: Final = 0.001  # the walsender sends message by message: an eager reader wakes for two or three
 MAX_PENDING: Final = 8 << 20  # bytes not taken beyond which reading stops
@@ -181,20 +181,23 @@ class PostgresStream:
 
         libpq reads 16 KiB or so at a time: it is asked again until there is nothing.
         """
-        get, feed, read = self._pgconn.get_copy_data, self._assembler.feed, self._pgconn.consume_input
-        count, seen = 0, -1
+        get, assembler = self._pgconn.get_copy_data, self._assembler
+        count, size, seen = 0, 1, -1
         while count < MESSAGES_PER_TURN:
-            size, data = get(1)
+            taken, size, data = assembler.copy(get, MESSAGES_PER_TURN - count)
+            count += taken
             if size <= 0:
                 if size < 0 or count == seen:
                     break
                 seen = count
-                read()
+                self._pgconn.consume_input()
                 continue
+            if data is None:
+                break
             count += 1
             if data[0] == _XLOG_DATA:
                 try:
-                    feed(data)
+                    assembler.feed(data)
                 except NeedRelation as need:
                     self._learning = self._loop.create_task(self._learn_and_go_on(need, bytes(data)))
                     raise

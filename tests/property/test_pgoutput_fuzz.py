@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 from unittest import mock
 
 import msgspec
@@ -20,12 +20,11 @@ from cdc.postgres import assemble
 from cdc.postgres.assemble import Assembler, NeedRelation, RelationInfo
 from cdc.postgres.messages import UNCHANGED, Value
 from cdc.postgres.pgoutput import decode, decode_frame
-from cdc.postgres.relation import KnownRelation
-from cdc.postgres.rowcode import PythonRowReader, RowReader, row_reader
+from cdc.postgres.rowreader import PythonRowReader, RowReader, row_reader
 from cdc.postgres.values import compile_row
 from cdc.transaction import Transaction
 from support import pgwire
-from support.assembling import NOW_MS, T1
+from support.assembling import NOW_MS, OTHER, T1
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 JSON = st.recursive(
@@ -90,29 +89,22 @@ STRICT_OIDS = st.lists(
 STRICT = STRICT_OIDS.flatmap(lambda oids: st.tuples(st.just(oids), _messages(oids)))
 
 
-class _NoReader:
+class _NoReader(PythonRowReader):
     """Leaves every row to the general way."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self.is_open = False
-
-    def install(self, relid: int, relation: KnownRelation | None) -> None:
-        pass
 
     def read(self, message: bytes | memoryview) -> bool:
         return False
 
 
-READERS: list[Callable[[Transaction], RowReader]] = [
-    _NoReader,
-    PythonRowReader,
+Reader: TypeAlias = Callable[[Transaction, Callable[[], int]], RowReader]
+READERS: list[Reader] = [
+    lambda transaction, _: _NoReader(transaction),
+    lambda transaction, _: PythonRowReader(transaction),
     *(part.RowReader for part in [kernel.load("pgoutput")] if part is not None),
 ]
 
 
-def _assembler(
-    oids: list[int], partitioned: bool, reader: Callable[[Transaction], RowReader] = row_reader
-) -> Assembler:
+def _assembler(oids: list[int], partitioned: bool, reader: Reader = row_reader) -> Assembler:
     with mock.patch.object(assemble, "row_reader", reader):
         assembler = Assembler(
             project="p",
@@ -141,7 +133,10 @@ def _finish(assembler: Assembler) -> Batch | None:
 @given(STREAMS, st.booleans())
 @settings(max_examples=150)
 def test_all_readers_agree(stream: tuple[list[int], list[bytes]], partitioned: bool) -> None:
-    oids, messages = stream
+    _agree(*stream, partitioned)
+
+
+def _agree(oids: list[int], messages: list[bytes], partitioned: bool) -> None:
     batches: list[Batch | None] = []
     for reader in READERS:
         assembler = _assembler(oids, partitioned, reader)
@@ -156,6 +151,95 @@ def test_all_readers_agree(stream: tuple[list[int], list[bytes]], partitioned: b
         assert b"\r" not in value
         msgspec.json.decode(key)
         msgspec.json.decode(value)
+
+
+def test_all_readers_agree_on_a_wide_row() -> None:
+    """Whose marks are more than a machine word."""
+    oids = [20] * 70
+    values: list[Value] = [str(2**62 + i).encode() if i % 3 else b"1" for i in range(70)]
+    _agree(oids, [pgwire.insert(T1, values)], False)
+
+
+ANYTHING = OIDS.flatmap(
+    lambda oids: st.tuples(
+        st.just(oids),
+        st.lists(
+            st.lists(
+                _messages(oids)
+                | st.sampled_from(
+                    [
+                        pgwire.origin("elsewhere"),
+                        pgwire.relation(T1, "public", "t1", [(f"c{i}", oid) for i, oid in enumerate(oids)]),
+                        pgwire.relation(OTHER, "public", "other", [("id", 23)]),
+                        pgwire.insert(OTHER, [b"1"]),
+                        pgwire.keepalive(0),
+                    ]
+                ),
+                max_size=3,
+            ),
+            max_size=6,
+        ),
+        st.sets(st.integers(0, 40)),
+    )
+)
+
+
+@given(ANYTHING)
+@settings(max_examples=100)
+def test_all_readers_agree_on_transactions(case: tuple[list[int], list[list[bytes]], set[int]]) -> None:
+    """However many rows they have, whatever comes between these, wherever they are taken."""
+    oids, transactions, takes = case
+    taken: list[list[Batch]] = []
+    for reader in READERS:
+        assembler = _assembler(oids, False, reader)
+        assembler.feed(pgwire.frame(pgwire.relation(OTHER, "public", "other", [("id", 23)])))
+        assembler.feed(pgwire.frame(pgwire.commit(1_000, 1_048)))
+        batches: list[Batch] = []
+        lsn, count = 2_000, 0
+        for xid, messages in enumerate(transactions):
+            framed = [pgwire.begin(lsn + 500, xid), *messages, pgwire.commit(lsn + 500, lsn + 548)]
+            for i, message in enumerate(framed):
+                if message[:1] == b"k":
+                    assembler.progress(lsn)
+                else:
+                    assembler.feed(pgwire.frame(message, lsn + i))
+                count += 1
+                if count in takes and (batch := assembler.take()) is not None:
+                    batches.append(batch)
+            assembler.progress(lsn + 600)
+            lsn += 1_000
+        while (batch := assembler.take()) is not None:
+            batches.append(batch)
+        assert not assembler.in_transaction
+        assert assembler.pending_bytes == 0
+        taken.append(batches)
+    assert all(each == taken[0] for each in taken)
+
+
+@given(st.lists(st.sampled_from("BbCcI"), max_size=12))
+@settings(max_examples=100)
+def test_all_readers_refuse_alike_what_comes_out_of_order(order: list[str]) -> None:
+    """A Begin within a transaction or behind its time, a Commit of another one, a row outside."""
+    outcomes = []
+    for reader in READERS:
+        assembler = _assembler([23], False, reader)
+        assembler.feed(pgwire.frame(pgwire.commit(1_000, 1_048)))
+        outcome = []
+        for i, kind in enumerate(order):
+            message = {
+                "B": pgwire.begin(2_000 + i // 3 * 1_000),
+                "b": pgwire.begin(500),
+                "C": pgwire.commit(2_000 + i // 3 * 1_000, 2_048 + i // 3 * 1_000),
+                "c": pgwire.commit(9_999, 10_048),
+                "I": pgwire.insert(T1, [b"1"]),
+            }[kind]
+            try:
+                assembler.feed(pgwire.frame(message))
+            except ProtocolError as error:
+                outcome.append(str(error))
+                break
+        outcomes.append((outcome, assembler.in_transaction, assembler.take()))
+    assert all(each == outcomes[0] for each in outcomes)
 
 
 @given(OIDS.flatmap(lambda oids: st.tuples(st.just(oids), _rows(oids))))

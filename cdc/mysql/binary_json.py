@@ -34,11 +34,11 @@ _NUMBERS: Final = {
 }  # fmt: skip
 _LITERALS: Final = {0: "null", 1: "true", 2: "false"}
 _DOUBLES: Final = Struct("<d")
-_DEPTH: Final = 100
+DEPTH: Final = 100
 """The deepest that the server lets a document be."""
 
 _LINE: Final = 57  # bytes of base64 on one of the server's lines
-_FIXED_POINT: Final = 15
+FIXED_POINT: Final = 15
 _DIGITS: Final = 9
 _DIGIT_BYTES: Final = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 
@@ -53,7 +53,7 @@ def text_of(data: bytes) -> str:
 def _value(data: bytes, kind: int, at: int, depth: int) -> str:
     """The value of this type that begins at `at`."""
     if kind <= _LARGE_ARRAY:
-        if depth > _DEPTH:
+        if depth > DEPTH:
             raise ValueError("a JSON document is nested too deeply")
         return _container(data, kind, at, depth + 1)
     if kind == _STRING:
@@ -65,7 +65,7 @@ def _value(data: bytes, kind: int, at: int, depth: int) -> str:
         return double(_DOUBLES.unpack_from(data, at)[0])
     if kind == _OPAQUE:
         size, start = _size(data, at + 1)
-        return _opaque(data[at], _slice(data, start, size))
+        return opaque(data[at], _slice(data, start, size))
     return str(_NUMBERS[kind].unpack_from(data, at)[0])
 
 
@@ -131,7 +131,7 @@ def double(value: float) -> str:
     digits = digits.rstrip("0")
     if not digits:
         return f"{sign}0.0"
-    if point < 1 - _FIXED_POINT or (point > _FIXED_POINT and len(digits) <= point):
+    if point < 1 - FIXED_POINT or (point > FIXED_POINT and len(digits) <= point):
         fraction = f".{digits[1:]}" if len(digits) > 1 else ""
         return f"{sign}{digits[0]}{fraction}e{point - 1}"
     if point <= 0:
@@ -141,7 +141,7 @@ def double(value: float) -> str:
     return f"{sign}{digits[:point]}.{digits[point:]}"
 
 
-def _opaque(kind: int, data: bytes) -> str:
+def opaque(kind: int, data: bytes) -> str:
     """A value of an SQL type that JSON does not have."""
     convert = _OPAQUE_TYPES.get(kind)
     if convert is not None:

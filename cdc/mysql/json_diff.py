@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from cdc.mysql.binary_json import text_of
+from cdc.mysql.documents import text_of
 from cdc.wire_text import string, wire_text
 
 _REPLACE: Final = 0

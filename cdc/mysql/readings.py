@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from struct import calcsize
 from typing import Any, Final
 
-from cdc.mysql import binary_json, scalars, temporal, temporal_old
 from cdc.mysql import column_types as types
+from cdc.mysql import documents, scalars, temporal, temporal_old
 from cdc.mysql.charsets import BINARY, UTF8, charset_of, decoder, extends_ascii
 from cdc.mysql.forms import SAFE_BITS, SAFE_INTEGER, Form
 from cdc.mysql.table import Hint
@@ -89,7 +89,7 @@ def reading_of(column: MapColumn, hint: Hint | None, i: int) -> Reading:
         form, size, function = temporal_old.reading(kind, hint)
         return _call(form, ((new, f"{size}s"),), function, i)
     if kind == types.JSON:
-        return _sized_call("json", column.metadata, i, binary_json.text_of)
+        return _sized_call("json", column.metadata, i, documents.text_of)
     if kind == types.GEOMETRY:
         return _sized_call("geometry", column.metadata, i, scalars.geometry)
     if kind == types.VECTOR:

@@ -7,23 +7,25 @@ from typing import Final
 
 from cdc.event import Record
 
-_END: Final = b"}}"  # of every event: the ends of its transaction block and of itself
-_LAST: Final = b',"last":true}}'
+_END: Final = b"}}"  # of an event: the ends of its transaction block and of itself
+_LAST: Final = b',"last":true'
 
 
 class Collection:
     """What one collection knows of the open transaction.
 
-    order: events so far; newest: where in the records the latest is, which may turn out to be the last.
+    order: events so far; newest: where in the records the latest is, which may turn out to be the last; tail: how many
+        of its bytes come behind its numbers.
     """
 
-    __slots__ = ("name", "newest", "number", "order")
+    __slots__ = ("name", "newest", "number", "order", "tail")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.number = 0
         self.order = 0
         self.newest = -1
+        self.tail = len(_END)
 
 
 class Transaction:
@@ -111,7 +113,8 @@ class Transaction:
             if collection.newest >= 0:
                 name, key, event = records[collection.newest]
                 assert event is not None
-                records[collection.newest] = (name, key, event.removesuffix(_END) + _LAST)
+                end = len(event) - collection.tail
+                records[collection.newest] = (name, key, event[:end] + _LAST + event[end:])
         self.records = []
         self.size = 0
         return records

@@ -1,9 +1,10 @@
 """A growing run of bytes to write an event into. What it holds stays where it is until `grow` has to move it, so
 places in it are kept as offsets."""
 
-from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.mem cimport PyMem_Free, PyMem_RawFree, PyMem_RawRealloc
+from libc.math cimport fabs, nearbyint, signbit
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset, strlen
 
 
 cdef struct Out:
@@ -99,6 +100,8 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     bint PyUnicode_Check(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    char *PyOS_double_to_string(double value, char form, int precision, int flags, int *type) except NULL
+    const int Py_DTSF_ADD_DOT_0
 
 
 cdef extern from *:
@@ -110,6 +113,7 @@ cdef extern from *:
         ['"'] = '"', ['\\\\'] = '\\\\',
     };
     static const char hex[] = "0123456789abcdef";
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
     /* How many bytes from the beginning need no escape. */
     static inline Py_ssize_t plain(const unsigned char *text, Py_ssize_t size) {
@@ -145,6 +149,7 @@ cdef extern from *:
     """
     const unsigned char escapes[256]
     const char hex[17]
+    const char base64[65]
     Py_ssize_t plain(const unsigned char *text, Py_ssize_t size)
     bint is_ascii(const unsigned char *text, Py_ssize_t size)
 
@@ -173,3 +178,79 @@ cdef inline int put_string(Out *out, const unsigned char *text, Py_ssize_t size)
         out.data[out.size + 5] = hex[byte & 15]
         out.size += 6
     return put_byte(out, 34)
+
+
+cdef inline int put_double(Out *out, double value) except -1:
+    """Append a finite number as `repr` writes it."""
+    cdef char *text
+    cdef double whole, power = 1
+    cdef uint64_t digits
+    cdef int places
+    for places in range(5 if fabs(value) < 1e10 else 0):
+        whole = nearbyint(value * power)
+        if whole / power == value:  # with so few digits there is no shorter way to write it
+            digits = <uint64_t>fabs(whole)
+            return put_fixed(out, signbit(value), digits if places else 10 * digits, places if places else 1)
+        power *= 10
+    text = PyOS_double_to_string(value, b'r', 0, Py_DTSF_ADD_DOT_0, NULL)
+    try:
+        return put(out, text, strlen(text))
+    finally:
+        PyMem_Free(text)
+
+
+cdef inline int put_fixed(Out *out, bint negative, uint64_t digits, int places) except -1:
+    """Append a number of which so many digits are decimals."""
+    cdef Py_ssize_t begin
+    cdef unsigned char *point
+    if negative:
+        put_byte(out, 45)
+    begin = out.size
+    put_unsigned(out, digits)
+    if places == 0:
+        return 0
+    grow(out, places + 2)
+    if out.size - begin <= places:
+        digits = places + 1 - (out.size - begin)  # zeros that are to stand before them
+        memmove(out.data + begin + digits, out.data + begin, out.size - begin)
+        memset(out.data + begin, 48, digits)
+        out.size += digits
+    point = out.data + out.size - places
+    memmove(point + 1, point, places)
+    point[0] = 46
+    out.size += 1
+    return 0
+
+
+cdef inline int put_hex(Out *out, const unsigned char *data, Py_ssize_t size) except -1:
+    """Append bytes in hex."""
+    cdef Py_ssize_t i
+    grow(out, 2 * size)
+    for i in range(size):
+        out.data[out.size + 2 * i] = hex[data[i] >> 4]
+        out.data[out.size + 2 * i + 1] = hex[data[i] & 15]
+    out.size += 2 * size
+    return 0
+
+
+cdef inline int put_base64(Out *out, const unsigned char *data, Py_ssize_t size) except -1:
+    """Append bytes in base64, with its padding."""
+    cdef unsigned char *to
+    cdef Py_ssize_t at
+    cdef int three, left
+    grow(out, (size + 2) // 3 * 4)
+    to = out.data + out.size
+    for at in range(0, size, 3):
+        left = <int>min(size - at, 3)
+        three = data[at] << 16
+        if left > 1:
+            three |= data[at + 1] << 8
+        if left > 2:
+            three |= data[at + 2]
+        to[0] = base64[three >> 18]
+        to[1] = base64[three >> 12 & 63]
+        to[2] = base64[three >> 6 & 63] if left > 1 else 61
+        to[3] = base64[three & 63] if left > 2 else 61
+        to += 4
+    out.size = to - out.data
+    return 0

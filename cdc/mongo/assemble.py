@@ -15,13 +15,12 @@ import msgspec
 from cdc.event import Batch, Position, Record
 from cdc.mongo.convert import utf8, wire_text
 from cdc.mongo.decode import Change, RowChange, token_order
-from cdc.mongo.single import Singles
+from cdc.mongo.open_transaction import OpenTransaction
+from cdc.mongo.run import Key, Run
 
 BATCH_BYTES: Final = 1 << 20
 PROGRESS_MS: Final = 100
 _LAST: Final = ',"last":true'
-
-_Row = tuple[RowChange, int, int]  # with its number in the transaction and among its collection's, from 1
 
 
 class Assembler:
@@ -29,13 +28,15 @@ class Assembler:
 
     sharded: events of one transaction come from several shards, so that a silent stream says nothing of its end;
     progress beyond it does.
-    pending: bytes of events not taken; source: the block up to the commit's time, as wire text.
+    pending: bytes of events not taken; source: the block up to the commit's time, as wire text; open: what there is so
+    far of the last transaction of several events.
     """
 
     def __init__(
         self, source: Mapping[str, Any], after: Position, *, begin: bool, sharded: bool, now_ms: int
     ) -> None:
         self.pending = 0
+        self.open = OpenTransaction()
         block = wire_text(msgspec.json.encode(source).decode()).removesuffix("}")
         self.source = f'"source":{block},"ts_ms":'
         self._names: dict[str, str] = {}
@@ -48,58 +49,54 @@ class Assembler:
         self._size = 0
         self._ts_ms = 0
         self._sealed: deque[tuple[Batch, int]] = deque()
-        self._transaction: tuple[int, bytes, int] | None = None
-        self._open: list[_Row] = []
-        self._open_size = 0
-        self._orders: dict[str, int] = {}
-        self._total = 0
-        self._last_change: Change | None = None
+        self._open_at = (0, "", 0)  # order, token and commit of the open transaction's last event
         if begin:
             self._sealed.append((Batch([], after, now_ms), 0))
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open, as far as can be told."""
-        return self._transaction is not None
+        return self.open.key is not None
 
     def add(self, change: Change, now_ms: int) -> None:
         """The stream's next event."""
-        if self._transaction is not None and change.transaction != self._transaction:
-            self._end(now_ms)
+        self._enter(change.transaction, change.ts_ms, now_ms)
         if change.transaction is not None:
-            self._transaction, self._last_change = change.transaction, change
             for row in change.rows:
                 self._add_open(row, change, now_ms)
+            self._open_at = change.order, change.token, change.ts_ms
+            self._part()
             return
         for row in change.rows:
-            self._records.append(self._encode((row, 1, 1), change, now_ms, last=True))
-            self._grow(self._records[-1])
+            key, event, _ = self._encode(row, change, now_ms, 1, 1, _LAST)
+            self._complete([(row.collection, key, event)], len(event))
         if change.resets:
             self._seal()
-        self._pass(change)
+        self._pass(change.order, change.token, change.ts_ms)
         if change.resets:
             self._sealed.append((Batch([], self._tell(), change.ts_ms, change.resets), 0))
-        elif self._size >= BATCH_BYTES:
-            self._seal()
+        else:
+            self._seal_if_large()
 
-    def add_singles(self, singles: Singles, now_ms: int) -> None:
+    def add_run(self, run: Run, now_ms: int) -> None:
         """The stream's next events, which are finished."""
-        if self._transaction is not None:
-            self._end(now_ms)
-        self._records += singles.records
-        self._size += singles.size
-        self.pending += singles.size
-        self._seen_order, self._seen_at, self._ts_ms = singles.order, singles.token, singles.ts_ms
-        if self._size >= BATCH_BYTES:
-            self._seal()
+        self._enter(run.transaction, run.ts_ms, now_ms)
+        if run.transaction is not None:
+            self.open.extend(run)
+            self._open_at = run.order, run.token, run.ts_ms
+            self._part()
+            return
+        self._complete(run.records, run.size)
+        self._pass(run.order, run.token, run.ts_ms)
+        self._seal_if_large()
 
     def idle(self, token: str, now_ms: int) -> None:
         """The stream has nothing more for now, and stands at `token`."""
         order = token_order(token)
-        if self._transaction is not None:
-            if self._sharded and order <= self._transaction[0]:
+        if self.open.key is not None:
+            if self._sharded and order <= self.open.key.order:
                 return
-            self._end(now_ms)
+            self._end()
         if order > self._seen_order:
             self._seen_order, self._seen_at = order, token
         if (
@@ -120,49 +117,52 @@ class Assembler:
         self.pending -= size
         return batch
 
+    def _enter(self, transaction: Key | None, ts_ms: int, now_ms: int) -> None:
+        """What comes next is part of this transaction, or of none."""
+        if transaction != self.open.key:
+            self._end()
+            if transaction is not None:
+                self.open.open(transaction, ts_ms, now_ms)
+
     def _add_open(self, row: RowChange, change: Change, now_ms: int) -> None:
-        order = self._orders[row.collection] = self._orders.get(row.collection, 0) + 1
-        self._total += 1
-        self._open.append((row, self._total, order))
-        self._open_size += len(row.before or b"") + len(row.after or b"")
-        if self._open_size >= BATCH_BYTES and len(self._open) > len(self._orders):
+        collection = self.open.collection(row.collection)
+        numbers = self.open.total + 1, collection.order + 1
+        key, event, collection.tail = self._encode(row, change, now_ms, *numbers)
+        self.open.add(collection, key, event)
+
+    def _part(self) -> None:
+        """Let go of the open transaction what would be a batch."""
+        open_ = self.open
+        if open_.size >= BATCH_BYTES and open_.has_part:
             self._seal()
-            newest = self._newest()
-            part = [self._encode(each, change, now_ms) for each in self._open if each[1] not in newest]
-            self._open = [each for each in self._open if each[1] in newest]
-            self._open_size = 0
-            self._put(Batch(part, None, change.ts_ms))
+            part = open_.take_part(open_.now_ms)
+            size = sum(len(value or b"") for _, _, value in part)
+            self.pending += size
+            self._sealed.append((Batch(part, None, self._open_at[2]), size))
 
-    def _newest(self) -> frozenset[int]:
-        """The numbers of the last row so far of each collection."""
-        return frozenset({row.collection: number for row, number, _ in self._open}.values())
+    def _end(self) -> None:
+        """The open transaction is complete, if there is one."""
+        open_ = self.open
+        if open_.key is None:
+            return
+        records = open_.finish()
+        open_.key = None
+        self._complete(records, sum(len(value or b"") for _, _, value in records))
+        self._pass(*self._open_at)
+        self._seal_if_large()
 
-    def _end(self, now_ms: int) -> None:
-        """The open transaction is complete."""
-        change = self._last_change
-        assert change is not None
-        last = self._newest()
-        for each in self._open:
-            self._records.append(self._encode(each, change, now_ms, last=each[1] in last))
-            self._grow(self._records[-1])
-        self._transaction = self._last_change = None
-        self._open, self._open_size = [], 0
-        self._orders, self._total = {}, 0
-        self._pass(change)
-        if self._size >= BATCH_BYTES:
-            self._seal()
-
-    def _encode(self, row: _Row, change: Change, now_ms: int, *, last: bool = False) -> Record:
-        what, total_order, collection_order = row
-        order = change.order
-        types = f',"types":{what.types}' if what.types else ""
+    def _encode(
+        self, row: RowChange, change: Change, now_ms: int, total: int, order: int, last: str = ""
+    ) -> tuple[bytes, bytes, int]:
+        """(key, event, how many of its bytes come behind its numbers)."""
+        tail = f'}},"types":{row.types}}}' if row.types else "}}"
         event = (
-            f'{{"before":{what.before or "null"},"after":{what.after or "null"},{self.source}{change.ts_ms},'
-            f'"collection":{self._name(what.collection)},"txId":"{order}","ord":{order & 0xFFFFFFFF}}},'
-            f'"op":"{what.op.value}","ts_ms":{now_ms},"transaction":{{"id":"{order}","total_order":{total_order},'
-            f'"data_collection_order":{collection_order}{_LAST if last else ""}}}{types}}}'
+            f'{{"before":{row.before or "null"},"after":{row.after or "null"},{self.source}{change.ts_ms},'
+            f'"collection":{self._name(row.collection)},"txId":"{change.order}","ord":{change.order & 0xFFFFFFFF}}},'
+            f'"op":"{row.op.value}","ts_ms":{now_ms},"transaction":{{"id":"{change.order}","total_order":{total},'
+            f'"data_collection_order":{order}{last}{tail}'
         )
-        return what.collection, utf8(what.key), utf8(event)
+        return utf8(row.key), utf8(event), len(utf8(tail))
 
     def _name(self, collection: str) -> str:
         """The collection's name in JSON, as wire text."""
@@ -171,14 +171,18 @@ class Assembler:
             name = self._names[collection] = encode_basestring(wire_text(collection))
         return name
 
-    def _grow(self, record: Record) -> None:
-        size = len(record[2] or b"")
+    def _complete(self, records: list[Record], size: int) -> None:
+        """These, so many bytes, are for the next batch."""
+        self._records += records
         self._size += size
         self.pending += size
 
-    def _pass(self, change: Change) -> None:
-        self._seen_order, self._seen_at = change.order, change.token
-        self._ts_ms = change.ts_ms
+    def _pass(self, order: int, token: str, ts_ms: int) -> None:
+        self._seen_order, self._seen_at, self._ts_ms = order, token, ts_ms
+
+    def _seal_if_large(self) -> None:
+        if self._size >= BATCH_BYTES:
+            self._seal()
 
     def _seal(self) -> None:
         """What is complete becomes a batch."""
@@ -193,8 +197,3 @@ class Assembler:
             self._seen_at = Position(self._epoch, self._seen_order, {"token": self._seen_at})
         self._told_order = self._seen_order
         return self._seen_at
-
-    def _put(self, batch: Batch) -> None:
-        size = sum(len(value or b"") for _, _, value in batch.records)
-        self.pending += size
-        self._sealed.append((batch, size))

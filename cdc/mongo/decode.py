@@ -16,15 +16,17 @@ from cdc.event import Op, Reset
 from cdc.mongo.convert import MALFORMED, utf8
 from cdc.mongo.fragments import Fragments
 from cdc.mongo.reply import DOCUMENT, INT64, STRING, Fields, fields, fields_until, place, string, token_at
+from cdc.mongo.run import Key
 from cdc.mongo.shapes import Shapes
 from cdc.mongo.single import OPS
-from cdc.mongo.values import same_reading, types_json, value
+from cdc.mongo.values import merged_types, types_json, value
 
 _TOKEN_TIMESTAMP: Final = 0x82  # KeyString's type byte of what every resume token begins with
 _DATE: Final = "\x09"
 _TIMESTAMP: Final = "\x11"
 _NULL: Final = "\x0a"
-_BEGIN: Final = Struct("<I5sI7sI")
+_TRANSACTION: Final = Struct("<11sq6s")
+_BEGIN: Final = Struct("<5sI7sI")
 _OPERATION: Final = Struct("<17sI")
 _TIMES: Final = Struct("<14sQ10sq")
 _END: Final = "\0"
@@ -63,7 +65,7 @@ class Change(NamedTuple):
     token: str
     order: int
     ts_ms: int
-    transaction: tuple[int, bytes, int] | None
+    transaction: Key | None
     rows: tuple[RowChange, ...] = ()
     resets: tuple[Reset, ...] = ()
     images_missing: bool = False
@@ -78,6 +80,17 @@ def resume_token_of(token: str) -> dict[str, Any]:
     """The resume token whose text this is (see `cdc.mongo.reply.token_at`)."""
     data, _, bits = token.partition(".")
     return {"_data": data, "_typeBits": bytes.fromhex(bits)} if bits else {"_data": data}
+
+
+def collection_of(namespace: str) -> str:
+    """The collection of a namespace, BSON as wire text. Raises `cdc.mongo.convert.MALFORMED`."""
+    raw = namespace.encode("latin-1")
+    return utf8(string(raw, namespace, place(fields(raw, namespace, 0), "coll", STRING))).decode()
+
+
+def session_of(lsid: bytes) -> bytes:
+    """The session's id in an `lsid`, BSON, as it stands in `Key`. Raises `cdc.mongo.convert.MALFORMED`."""
+    return _session(lsid, lsid.decode("latin-1"), 0)
 
 
 def token_order(token: str) -> int:
@@ -135,9 +148,8 @@ class Decoder:
     ) -> Change:
         transaction = None
         if "txnNumber" in found:
-            session = fields(raw, text, place(found, "lsid", DOCUMENT))["id"][1]
-            number = _int64(raw, place(found, "txnNumber", INT64))[0]
-            transaction = (order, raw[session + 5 : session + 21], number)  # a binary of 16 bytes
+            session = _session(raw, text, place(found, "lsid", DOCUMENT))
+            transaction = Key(order, session, _int64(raw, place(found, "txnNumber", INT64))[0])
         op = OPS.get(kind)
         if op is None:
             return Change(token, order, ts_ms, transaction, (), self._resets(raw, text, found, kind))
@@ -168,9 +180,9 @@ class Decoder:
         if new is None:
             return RowChange(collection, op, key, None, None, ""), True
         after = row(raw, text, new)
-        if before is None or not same_reading(before, after):
+        types = None if before is None else merged_types(before, after)
+        if before is None or types is None:
             return RowChange(collection, op, key, None, after.json, types_json(after.types)), before is None
-        types = before.types if before.types == after.types else {**before.types, **after.types}
         return RowChange(collection, op, key, before.json, after.json, types_json(types)), False
 
     def _collection(self, raw: bytes, text: str, found: Fields, name: str) -> str:
@@ -179,8 +191,7 @@ class Decoder:
         namespace = text[at : at + _uint32(raw, at)[0]]
         known = self._namespaces.get(namespace)
         if known is None:
-            coll = string(raw, text, place(fields(raw, text, at), "coll", STRING))
-            known = self._namespaces[namespace] = utf8(coll).decode()
+            known = self._namespaces[namespace] = collection_of(namespace)
         return known
 
     def _resets(self, raw: bytes, text: str, found: Fields, kind: str) -> tuple[Reset, ...]:
@@ -200,8 +211,18 @@ class Decoder:
 
 def _head(raw: bytes, text: str, at: int) -> Head | None:
     """What an event begins with, if it begins as nearly all do: token, operation type, cluster time, when it was
-    (Unix ms), and the fields behind these."""
-    size, id_, _, data, length = _BEGIN.unpack_from(raw, at)
+    (Unix ms), and the fields behind these and before these, which tell of a transaction."""
+    end_rest = at + _uint32(raw, at)[0] - 1
+    at += 4
+    of_transaction: Fields = {}
+    if text.startswith("\x12txnNumber\0", at):
+        _, _, lsid = _TRANSACTION.unpack_from(raw, at)
+        if lsid != b"\x03lsid\0":
+            return None
+        session = at + _TRANSACTION.size
+        of_transaction = {"txnNumber": (INT64, session - 14), "lsid": (DOCUMENT, session)}
+        at = session + _uint32(raw, session)[0]
+    id_, _, data, length = _BEGIN.unpack_from(raw, at)
     if id_ != b"\x03_id\0" or data != b"\x02_data\0":
         return None
     begin = at + _BEGIN.size
@@ -215,9 +236,9 @@ def _head(raw: bytes, text: str, at: int) -> Head | None:
     literal, order, wall, ts_ms = _TIMES.unpack_from(raw, end)
     if literal != b"\0\x11clusterTime\0" or wall != b"\x09wallTime\0":
         return None
-    begin_rest, end_rest = end + _TIMES.size, at + size - 1
-    found = _documents(raw, text, begin_rest, end_rest) or fields_until(raw, text, begin_rest, end_rest)
-    return None if "splitEvent" in found else (token, text[begin:end], order, ts_ms, found)
+    rest = end + _TIMES.size
+    found = _documents(raw, text, rest, end_rest) or fields_until(raw, text, rest, end_rest)
+    return None if "splitEvent" in found else (token, text[begin:end], order, ts_ms, found | of_transaction)
 
 
 def _documents(raw: bytes, text: str, at: int, end: int) -> Fields | None:
@@ -248,6 +269,11 @@ def _key(raw: bytes, text: str, at: int) -> str:
     else:
         kind, at = fields(raw, text, at)["_id"]
     return f'{{"_id":{value(raw, text, kind, at)}}}'
+
+
+def _session(raw: bytes, text: str, at: int) -> bytes:
+    begin = fields(raw, text, at)["id"][1]
+    return raw[begin + 5 : begin + 21]  # a binary of 16 bytes
 
 
 def _image(found: Fields, name: str) -> int | None:

@@ -8,16 +8,20 @@ knows everything, and whose results these are to the byte.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from cdc import kernel
 from cdc.event import Op, Record
 from cdc.mongo.convert import MALFORMED, uint32, utf8, wire_text
 from cdc.mongo.documentcode import Code, DocumentCode, Image, UnfitError
 from cdc.mongo.reply import DOCUMENT, STRING, Fields, Reply, fields, place, string
+from cdc.mongo.run import EventReader, Run
 from cdc.mongo.values import types_json
 from cdc.wire_text import literal
+
+if TYPE_CHECKING:
+    from cdc.mongo.open_transaction import OpenTransaction
 
 Found: TypeAlias = tuple[str, int, int, Record]
 """(token, order, commit in Unix ms, record)"""
@@ -42,16 +46,12 @@ _ERRORS: Final = (*MALFORMED, RecursionError)
 _TIMES: Final = {("clusterTime", "\x11"): ("Q", "order"), ("wallTime", "\x09"): ("q", "ts_ms")}
 
 
-@dataclass(frozen=True, slots=True)
-class Singles:
-    """What was read, one record an event. size: bytes of the records' values; token, order, ts_ms: of the last event,
-    as in `cdc.mongo.decode.Change`."""
-
-    records: list[Record]
-    size: int
-    token: str
-    order: int
-    ts_ms: int
+def event_reader(collections: Iterable[str], source: str) -> EventReader:
+    """The kernel's, or the one in Python, for these collections. source: as in `Assembler`."""
+    compiled = kernel.load("changes")
+    return (
+        SingleReader(collections, source) if compiled is None else compiled.EventReader(collections, source)
+    )
 
 
 class SingleReader:
@@ -63,9 +63,10 @@ class SingleReader:
         self._known: dict[str, list[EventFunction]] = {}
         self._patience = self._unknown = _UNKNOWN_PER_SHAPE
 
-    def read(self, reply: Reply, first: int, end: int, budget: int, now_ms: int) -> Singles | None:
-        """Read from event `first` on up to `end`, as long as their shapes are known, and about `budget` bytes. None if
-        there is nothing such."""
+    def read(
+        self, reply: Reply, first: int, end: int, budget: int, now_ms: int, transaction: OpenTransaction
+    ) -> Run | None:
+        """See `EventReader`. Usual are single changes of known shapes."""
         raw, text, events, known = reply.raw, reply.text, reply.events, self._known
         records: list[Record] = []
         size = order = ts_ms = 0
@@ -81,7 +82,7 @@ class SingleReader:
             size += len(record[2] or b"")
             if size >= budget:
                 break
-        return Singles(records, size, token, order, ts_ms) if records else None
+        return Run(records, size, token, order, ts_ms) if records else None
 
     def _learn(self, raw: bytes, text: str, at: int) -> None:
         """From an event that was left to the general way, which says what is wrong with it if anything is."""

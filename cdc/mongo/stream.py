@@ -21,7 +21,7 @@ from cdc.mongo.connect import Client, explain, force_progress
 from cdc.mongo.cursor import Cursor
 from cdc.mongo.decode import Decoder
 from cdc.mongo.reply import Reply
-from cdc.mongo.single import SingleReader
+from cdc.mongo.single import event_reader
 from cdc.mongo.target import Target
 
 AWAIT_MS: Final = (
@@ -57,7 +57,7 @@ class MongoStream:
         self._assembler = assembler
         self._images_missing = images_missing
         self._decoder = Decoder(target.collections)
-        self._singles = SingleReader(target.collections, assembler.source)
+        self._reader = event_reader(target.collections, assembler.source)
         self._failure: LivetailError | None = None
         self._closing = False
         self._changed = asyncio.Event()
@@ -133,7 +133,7 @@ class MongoStream:
 
     async def _add(self, reply: Reply) -> None:
         """Decode a batch, in small portions: the loop has other work."""
-        assembler, decoder, singles = self._assembler, self._decoder, self._singles
+        assembler, decoder, reader = self._assembler, self._decoder, self._reader
         count = len(reply.events)
         for first in range(0, count, _EVENTS_PER_TURN):
             while assembler.pending > MAX_PENDING and not self._closing:
@@ -142,10 +142,14 @@ class MongoStream:
             now = now_ms()
             at, end = first, min(first + _EVENTS_PER_TURN, count)
             while at < end:
-                found = None if decoder.in_event else singles.read(reply, at, end, BATCH_BYTES, now)
-                if found is not None:
-                    at += len(found.records)
-                    assembler.add_singles(found, now)
+                run = (
+                    None
+                    if decoder.in_event
+                    else reader.read(reply, at, end, BATCH_BYTES, now, assembler.open)
+                )
+                if run is not None:
+                    at += len(run.records)
+                    assembler.add_run(run, now)
                     continue
                 change = decoder.decode(reply.raw, reply.text, reply.events[at])
                 at += 1

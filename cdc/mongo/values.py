@@ -27,12 +27,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from cdc import kernel
 from cdc.errors import ProtocolError
 from cdc.mongo.convert import CACHED, CONVERT, MALFORMED, Kinds, fields, utf8
 
 Types: TypeAlias = Mapping[str, str]
 
 _NO_KINDS: Final[Types] = {}
+_compiled: Final = kernel.load("bson")
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -84,9 +86,15 @@ class Document(NamedTuple):
 
 
 def encode_document(raw: bytes) -> Document:
-    """Convert a document as a find returns it.
+    """Convert a document as a find returns it, by the kernel if that can.
 
     Raises ProtocolError for one that is not BSON, or does not begin with its `_id`, as whatever MongoDB stores does."""
+    found = None if _compiled is None else _compiled.encode_document(raw)
+    return general_document(raw) if found is None else Document(*found)
+
+
+def general_document(raw: bytes) -> Document:
+    """The same of any document, without the kernel."""
     text = raw.decode("latin-1")
     try:
         if text[5:9] != "_id\0":
@@ -99,6 +107,13 @@ def encode_document(raw: bytes) -> Document:
         raise ProtocolError("a document is nested too deeply") from error
     types = {utf8(path).decode(): kind for path, kind in found.types.items()}
     return Document(utf8(found.json), utf8(f'{{"_id":{key}}}'), types)
+
+
+def merged_types(before: Row, after: Row) -> Types | None:
+    """The one set of kinds that tells how to read both images; None if there is none."""
+    if not same_reading(before, after):
+        return None
+    return before.types if before.types == after.types else {**before.types, **after.types}
 
 
 def same_reading(before: Row, after: Row) -> bool:

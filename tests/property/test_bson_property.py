@@ -19,12 +19,13 @@ from bson.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdc import kernel
 from cdc.errors import ProtocolError
 from cdc.mongo.convert import MALFORMED, utf8
 from cdc.mongo.decode import Decoder
 from cdc.mongo.reply import read_reply
 from cdc.mongo.shapes import Shapes, generate
-from cdc.mongo.values import Row, encode_document, row
+from cdc.mongo.values import Document, Row, encode_document, general_document, row
 from support.bson_reference import OPTIONS, reference_row
 
 TOKEN = {"_data": "826B05CEEF000000142B0229296E04"}
@@ -112,6 +113,91 @@ def test_new_shapes_are_learned_one_at_a_time() -> None:
         raw = bson({f"f{number % 7}": number})
         assert shapes.row(raw, raw.decode("latin-1"), 0) == general(raw)
     assert len(shapes._functions) == 4
+
+
+COMPILED = [part.encode_document for part in [kernel.load("bson")] if part is not None]
+NUMBERS = st.one_of(
+    st.floats(),
+    st.decimals(allow_nan=True, allow_infinity=True, places=4).map(lambda number: Decimal128(str(number))),
+    st.binary(min_size=16, max_size=16).map(Decimal128.from_bid),
+    st.integers(-(10**12), 10**12).flatmap(lambda whole: st.sampled_from([whole / 10**i for i in range(8)])),
+    st.integers(-70_000_000_000_000, 260_000_000_000_000).map(DatetimeMS),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(NUMBERS, max_size=20) | DOCUMENTS)
+def test_the_kernel_does_what_the_general_does(value: Any) -> None:
+    raw = bson({"_id": 1, "value": value})
+    for encode_compiled in COMPILED:
+        found = encode_compiled(raw)
+        assert found is None or Document(*found) == general_document(raw)
+
+
+@settings(max_examples=1_000)
+@given(DOCUMENTS, st.data())
+def test_the_kernel_takes_garbage_for_what_the_general_does(doc: dict[str, Any], data: st.DataObject) -> None:
+    raw = bytearray(bson({"_id": "é", **doc}))
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=3)):
+        raw[place] = data.draw(st.integers(0, 255))
+    broken = bytes(raw[: data.draw(st.sampled_from([len(raw), data.draw(st.integers(0, len(raw)))]))])
+    for encode_compiled in COMPILED:
+        found = encode_compiled(broken)
+        assert found is None or Document(*found) == general_document(broken)
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        {"_id": ObjectId(), "n": 1.5, "in": {"at": DatetimeMS(1), "big": [2**60, 1, -1]}, "é": "ü\n\x01"},
+        {
+            "_id": Decimal128("1.50"),
+            "x": None,
+            "l": [ObjectId(), [ObjectId()], {"o": ObjectId()}],
+            "b": b"xyz",
+        },
+        {
+            "_id": {"a": 1},
+            "u": Binary(bytes(16), 4),
+            "t": Timestamp(1, 2),
+            "r": Regex("a", "i"),
+            "c": Code("f()"),
+        },
+        {"_id": 1, **{f"f{number}": DatetimeMS(number) for number in range(250)}},
+    ],
+)
+def test_the_kernel_reads_what_is_usual(doc: dict[str, Any]) -> None:
+    raw = bson(doc)
+    for encode_compiled in COMPILED:
+        assert Document(*encode_compiled(raw)) == general_document(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        bson({"_id": 1, "in": Code("f()", {"x": 1})}),
+        bson({"_id": 1, **{f"f{number}": DatetimeMS(number) for number in range(300)}}),
+        bson({"_id": 1, "a": DatetimeMS(1), "b": ObjectId()}).replace(b"\x07b\0", b"\x07a\0"),
+        bson({"_id": 1, "a": "\x7f"}).replace(b"\x7f", b"\xff"),
+    ],
+)
+def test_the_kernel_leaves_the_rest(raw: bytes) -> None:
+    for encode_compiled in COMPILED:
+        assert encode_compiled(raw) is None
+    assert encode_document(raw) == general_document(raw)
+
+
+def test_nesting_has_a_bound() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(190):
+        deep = {"f": [deep]} if len(str(deep)) % 2 else {"f": deep}
+    raw = bson({"_id": 1, "deep": deep})
+    assert encode_document(raw) == general_document(raw)
+    for _ in range(3_000):
+        raw = (len(raw) + 8).to_bytes(4, "little") + b"\x03a\0" + raw + b"\0"
+    raw = (len(raw) + 14 + 3).to_bytes(4, "little") + b"\x10_id\0\x01\0\0\0" + b"\x03a\0" + raw + b"\0"
+    with pytest.raises(ProtocolError, match="nested too deeply"):
+        encode_document(raw)
 
 
 EVENT = {

@@ -1,8 +1,10 @@
-"""Single changes are read in one go; whatever comes, the result is that of reading event by event, or none."""
+"""Changes are read in one go, by generated code and by the kernel; whatever comes, the result is that of reading
+event by event, or none."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 from bson import encode
@@ -16,11 +18,14 @@ from bson.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdc import kernel
 from cdc.event import Position, Record
 from cdc.mongo.assemble import BATCH_BYTES, Assembler
 from cdc.mongo.convert import MALFORMED
 from cdc.mongo.decode import Decoder
+from cdc.mongo.open_transaction import OpenTransaction
 from cdc.mongo.reply import Reply, read_reply
+from cdc.mongo.run import EventReader
 from cdc.mongo.single import SingleReader, generate
 from support.bson_reference import OPTIONS
 
@@ -51,6 +56,10 @@ DOCUMENTS = st.dictionaries(
     st.sampled_from(["a", "b", "c", "é", 'q"', "{x}", "'", "a.b"]), VALUES, max_size=4
 )
 
+MakeReader: TypeAlias = Callable[[list[str], str], EventReader]
+COMPILED: list[MakeReader] = [part.EventReader for part in [kernel.load("changes")] if part is not None]
+READERS: list[MakeReader] = [SingleReader, *COMPILED]
+
 
 @st.composite
 def happenings(draw: st.DrawFn) -> dict[str, Any]:
@@ -71,9 +80,15 @@ def happenings(draw: st.DrawFn) -> dict[str, Any]:
         event["updateDescription"] = {"updatedFields": draw(DOCUMENTS), "removedFields": []}
     if kind != "insert":
         event["fullDocumentBeforeChange"] = images["fullDocumentBeforeChange"]
-    extra = draw(st.sampled_from(["", "", "", "", "", "txn", "types", "other"]))
-    if extra == "txn":
-        event |= {"txnNumber": Int64(3), "lsid": {"id": Binary(bytes(16), 4)}}
+    extra = draw(st.sampled_from(["", "", "", "", "", "types", "other", "lsid"]))
+    number = draw(st.sampled_from([None, None, 3, 4]))
+    if number is not None:
+        event |= {
+            "txnNumber": Int64(number),
+            "lsid": {"id": Binary(bytes([number % 2] * 16), 4), "uid": b"u"},
+        }
+    if extra == "lsid":
+        event["lsid"] = {"uid": b"u", "id": Binary(bytes(16), 4)}
     return (
         event | ({extra: 1} if extra == "other" else {}) | ({"_typeBits": True} if extra == "types" else {})
     )
@@ -90,9 +105,11 @@ def message(events: list[dict[str, Any]]) -> Reply:
         }
         if rest.pop("_typeBits", False):
             token["_typeBits"] = b"\x40"
+        of_transaction = {name: rest.pop(name) for name in ("txnNumber", "lsid") if name in rest}
         head = {"_id": token, "operationType": rest.pop("operationType")}
-        times = {"clusterTime": Timestamp(100, number), "wallTime": DatetimeMS(100_250 + number)}
-        batch.append({**head, **times, **rest})
+        increment = 1_000 + of_transaction["txnNumber"] if "txnNumber" in of_transaction else number
+        times = {"clusterTime": Timestamp(100, increment), "wallTime": DatetimeMS(100_250 + increment)}
+        batch.append({**of_transaction, **head, **times, **rest})
     cursor = {"nextBatch": batch, "postBatchResumeToken": {"_data": "82"}, "id": Int64(1), "ns": "x"}
     return read_reply(encode({"cursor": cursor, "ok": 1.0}, codec_options=OPTIONS))
 
@@ -112,21 +129,24 @@ def new_assembler() -> Assembler:
     return Assembler(SOURCE, Position("set", 0, {"token": ""}), begin=False, sharded=False, now_ms=NOW)
 
 
-def read(reply: Reply, *, single: bool, rounds: int = 1) -> tuple[list[Record], list[Position | None], int]:
-    """All records, the positions of the batches, and how many events were read in one go."""
+def read(
+    reply: Reply, make: MakeReader | None = None, rounds: int = 1
+) -> tuple[list[Record], list[Position | None], int]:
+    """All records, the positions of the batches, and how many events were read in one go, by such a reader."""
     assembler, decoder = new_assembler(), Decoder(COLLECTIONS)
-    reader = SingleReader(COLLECTIONS, assembler.source)
+    reader = None if make is None else make(COLLECTIONS, assembler.source)
     records: list[Record] = []
     positions: list[Position | None] = []
     count = 0
     for _ in range(rounds):
         at = 0
         while at < len(reply.events):
-            found = reader.read(reply, at, len(reply.events), BATCH_BYTES, NOW) if single else None
+            end = len(reply.events)
+            found = reader and reader.read(reply, at, end, BATCH_BYTES, NOW, assembler.open)
             if found is not None:
                 at += len(found.records)
                 count += len(found.records)
-                assembler.add_singles(found, NOW)
+                assembler.add_run(found, NOW)
                 continue
             change = decoder.decode(reply.raw, reply.text, reply.events[at])
             assert change is not None
@@ -151,7 +171,8 @@ def use(function: Any, raw: bytes, at: int) -> Any:
 @given(st.lists(happenings(), min_size=1, max_size=4), st.lists(st.integers(0, 3), max_size=10))
 def test_the_same_comes_out(events: list[dict[str, Any]], order: list[int]) -> None:
     reply = message([events[i % len(events)] for i in order])
-    assert read(reply, single=True)[:2] == read(reply, single=False)[:2]
+    for make in READERS:
+        assert read(reply, make)[:2] == read(reply)[:2]
 
 
 @settings(max_examples=150)
@@ -200,26 +221,73 @@ DELETE = {name: UPDATE[name] for name in ("ns", "documentKey", "fullDocumentBefo
 @pytest.mark.parametrize("event", [UPDATE, INSERT, DELETE])
 def test_what_is_usual_is_read_in_one_go(event: dict[str, Any]) -> None:
     reply = message([event] * 20)
-    records, _, count = read(reply, single=True)
-    assert count == 19  # the first one is learned from
-    assert records == read(reply, single=False)[0]
+    general = read(reply)
+    for make in READERS:
+        records, positions, count = read(reply, make)
+        assert count == (19 if make is SingleReader else 20)  # the first one is learned from
+        assert (records, positions) == general[:2]
+
+
+TRANSACTION = {"txnNumber": Int64(1), "lsid": {"id": Binary(bytes(16), 4), "uid": b"u"}}
+
+
+def test_transactions_are_read_in_one_go() -> None:
+    """One that begins in one call and goes on in the next, whose last events are told only then; a part of a large one
+    ends where the general way would end it."""
+    other = {**INSERT, "ns": {"db": "app", "coll": COLLECTIONS[1]}}
+    large = {**INSERT, "fullDocument": {"_id": "one", "text": "x" * 400_000}}
+    events = [INSERT, other, UPDATE, large, INSERT, large, DELETE, large, other, large]
+    reply = message([{**TRANSACTION, **event} for event in events] + [INSERT, {**TRANSACTION, **INSERT}])
+    records, positions, _ = read(reply)
+    assert positions.count(None) == 1
+    for make in COMPILED:
+        assert read(reply, make) == (records, positions, len(reply.events))
+
+
+def test_kinds_that_come_or_go_with_an_update() -> None:
+    """Null before, a date behind: one set of kinds still tells how to read both; a date that becomes an ObjectId: none
+    does, and the general way says so."""
+    images = [
+        {"_id": "one", "at": at, "x": x}
+        for at in (None, DatetimeMS(1), ObjectId())
+        for x in (0.5, float("inf"))
+    ]
+    updates = [
+        {**UPDATE, "fullDocumentBeforeChange": old, "fullDocument": new} for old in images for new in images
+    ]
+    reply = message(updates)
+    for make in COMPILED:
+        records, _, count = read(reply, make)
+        assert records == read(reply)[0]
+        assert len(updates) * 3 // 4 < count < len(updates)
 
 
 @settings(max_examples=400)
 @given(st.data(), st.sampled_from([UPDATE, INSERT, DELETE]))
 def test_garbage(data: st.DataObject, event: dict[str, Any]) -> None:
     """Broken in any place, an event is left alone, or is what the general way takes it for."""
-    reply = message([event])
+    reply = message([data.draw(st.sampled_from([event, {**TRANSACTION, **event}]))])
     [at] = reply.events
     function = generate(reply.raw, reply.text, at, COLLECTIONS, new_assembler().source)
-    assert function is not None
     raw = bytearray(reply.raw)
     for place in data.draw(st.lists(st.integers(at, len(raw) - 1), min_size=1, max_size=3)):
         raw[place] = data.draw(st.integers(0, 255))
     broken = Reply(bytes(raw), raw.decode("latin-1"), 1, "", [at])
-    found = use(function, broken.raw, at)
+    found = None if function is None else use(function, broken.raw, at)
     if found is not None:
         assert [found[3]] == general(broken, at)
+    for make in COMPILED:
+        if _reads(make, broken):
+            assert read(broken, make) == (*read(broken)[:2], 1)
+
+
+def _reads(make: MakeReader, reply: Reply) -> bool:
+    """Whether such a reader would read all there is."""
+    assembler = new_assembler()
+    run = make(COLLECTIONS, assembler.source).read(
+        reply, 0, len(reply.events), BATCH_BYTES, NOW, assembler.open
+    )
+    return run is not None and len(run.records) == len(reply.events)
 
 
 def test_truncated_at_every_byte() -> None:
@@ -230,6 +298,14 @@ def test_truncated_at_every_byte() -> None:
     assert use(function, reply.raw[:end], at) is not None
     for size in range(at, end):
         assert use(function, reply.raw[:size], at) is None
+    for make in COMPILED:
+        for event in (UPDATE, {**TRANSACTION, **INSERT}, {**DELETE, "_typeBits": True}):
+            reply = message([event])
+            [at] = reply.events
+            end = at + int.from_bytes(reply.raw[at : at + 4], "little")
+            for size in range(at, end):
+                assert not _reads(make, Reply(reply.raw[:size], reply.text[:size], 1, "", [at]))
+            assert _reads(make, Reply(reply.raw[:end], reply.text[:end], 1, "", [at]))
 
 
 def test_a_shape_is_learned_once_whatever_its_values() -> None:
@@ -243,14 +319,16 @@ def test_a_shape_is_learned_once_whatever_its_values() -> None:
     reply = message([odd] * 2_000)
     at = 0
     while at < len(reply.events):
-        assert reader.read(reply, at, len(reply.events), BATCH_BYTES, NOW) is None
+        assert reader.read(reply, at, len(reply.events), BATCH_BYTES, NOW, OpenTransaction()) is None
         at += 1
     assert [len(functions) for functions in reader._known.values()] == [1]
     usual = message([UPDATE] * 3_000)
-    assert any(reader.read(usual, at, len(usual.events), BATCH_BYTES, NOW) for at in range(3_000))
+    assert any(
+        reader.read(usual, at, len(usual.events), BATCH_BYTES, NOW, OpenTransaction()) for at in range(3_000)
+    )
 
 
 def test_new_shapes_are_learned_one_at_a_time_and_the_newest_kept() -> None:
     events = [{**INSERT, "fullDocument": {"_id": "one", f"f{number % 12}": 1}} for number in range(600)]
     reply = message(events)
-    assert read(reply, single=True, rounds=8)[:2] == read(reply, single=False, rounds=8)[:2]
+    assert read(reply, SingleReader, rounds=8)[:2] == read(reply, rounds=8)[:2]

@@ -9,6 +9,7 @@ from cdc.event import Op, Position, Reset
 from cdc.mongo.assemble import Assembler
 from cdc.mongo.convert import wire_text
 from cdc.mongo.decode import Change, RowChange
+from cdc.mongo.run import Key
 
 START = Position("set", 100, {"token": "start"})
 SOURCE = {"connector": "mongodb", "name": "todo-app.db", "snapshot": "false", "db": "app"}
@@ -29,8 +30,8 @@ def row(key, collection="todos", size=0, types=""):
 
 
 def change(order, *rows, transaction=None, resets=()):
-    number = None if transaction is None else (order, b"session", transaction)
-    return Change(token(order), order, order * 1000, number, rows, resets)
+    key = None if transaction is None else Key(order, b"session", transaction)
+    return Change(token(order), order, order * 1000, key, rows, resets)
 
 
 def taken(assembler):

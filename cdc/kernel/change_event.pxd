@@ -1,0 +1,150 @@
+"""An event of a change stream, cut where its parts begin. ValueError: it is not as nearly all events are."""
+
+from libc.string cimport memchr, memcmp, memset
+
+from cdc.kernel.bson_value cimport LE32, LE64, counted, need
+
+
+cdef struct Span:
+    const unsigned char *at
+    Py_ssize_t size
+
+
+cdef struct Event:
+    # Where its parts are, NULL what it has not; bits: those of the token; number: of the transaction.
+    Span token, bits, operation, namespace, lsid
+    const unsigned char *time
+    const unsigned char *wall
+    const unsigned char *number
+    const unsigned char *key
+    const unsigned char *before
+    const unsigned char *after
+    const unsigned char *description
+
+
+cdef inline bint is_together(Event *event, Event *last) noexcept:
+    """Whether both are single, or of one transaction."""
+    if event.number == NULL or last.number == NULL:
+        return event.number == last.number
+    return (
+        LE64(event.number) == LE64(last.number)
+        and LE64(event.time) == LE64(last.time)
+        and event.lsid.size == last.lsid.size
+        and not memcmp(event.lsid.at, last.lsid.at, last.lsid.size)
+    )
+
+
+cdef inline unsigned char op_of(Event *event) except 0:
+    """As in `cdc.event.Op`; the event has the images that this has."""
+    cdef unsigned char op
+    if _is(event.operation, b'insert', 6):
+        op = 99
+    elif _is(event.operation, b'update', 6) or _is(event.operation, b'replace', 7):
+        op = 117
+    elif _is(event.operation, b'delete', 6):
+        op = 100
+    else:
+        raise ValueError
+    if (event.after == NULL) != (op == 100) or (event.before == NULL) != (op == 99):
+        raise ValueError
+    return op
+
+
+cdef inline bint _is(Span text, const char *what, Py_ssize_t size) noexcept:
+    return text.size == size and not memcmp(text.at, what, size)
+
+
+cdef inline int parse(Event *event, const unsigned char *at, const unsigned char *end) except -1:
+    """Find an event's parts. All are there that single changes have."""
+    cdef const unsigned char *last = counted(at, end)
+    cdef const unsigned char *stop
+    cdef unsigned char kind
+    cdef Span name
+    memset(event, 0, sizeof(Event))
+    at += 4
+    while at < last:
+        kind = at[0]
+        stop = <const unsigned char *>memchr(at + 1, 0, last - at - 1)
+        if stop == NULL:
+            raise ValueError
+        name = Span(at + 1, stop - at - 1)
+        at = stop + 1
+        if kind == 0x03:
+            stop = counted(at, last)
+            _take_document(event, name, at, stop)
+            at = stop + 1
+        elif kind == 0x02 and _is(name, b'operationType', 13) and event.operation.at == NULL:
+            at = _text(&event.operation, at, last)
+        else:
+            need(at, last, 8)
+            _take_number(event, kind, name, at)
+            at += 8
+    if (
+        event.token.at == NULL or event.operation.at == NULL or event.time == NULL or event.wall == NULL
+        or event.namespace.at == NULL or event.key == NULL or (event.number == NULL) != (event.lsid.at == NULL)
+    ):
+        raise ValueError
+    return 0
+
+
+cdef inline int _take_document(Event *event, Span name, const unsigned char *at, const unsigned char *last) except -1:
+    """A part that is a document. Raises ValueError if it is there already, or none that is usual."""
+    cdef Span whole = Span(at, last + 1 - at)
+    if _is(name, b'fullDocument', 12) and event.after == NULL:
+        event.after = at
+    elif _is(name, b'fullDocumentBeforeChange', 24) and event.before == NULL:
+        event.before = at
+    elif _is(name, b'documentKey', 11) and event.key == NULL:
+        event.key = at
+    elif _is(name, b'ns', 2) and event.namespace.at == NULL:
+        event.namespace = whole
+    elif _is(name, b'_id', 3) and event.token.at == NULL:
+        _take_token(event, at + 4, last)
+    elif _is(name, b'updateDescription', 17) and event.description == NULL:
+        event.description = at
+    elif _is(name, b'lsid', 4) and event.lsid.at == NULL:
+        event.lsid = whole
+    else:
+        raise ValueError
+    return 0
+
+
+cdef inline int _take_number(Event *event, unsigned char kind, Span name, const unsigned char *at) except -1:
+    """A part of eight bytes. Raises as `_take_document`."""
+    if kind == 0x11 and _is(name, b'clusterTime', 11) and event.time == NULL:
+        event.time = at
+    elif kind == 0x09 and _is(name, b'wallTime', 8) and event.wall == NULL:
+        event.wall = at
+    elif kind == 0x12 and _is(name, b'txnNumber', 9) and event.number == NULL:
+        event.number = at
+    else:
+        raise ValueError
+    return 0
+
+
+cdef inline int _take_token(Event *event, const unsigned char *at, const unsigned char *last) except -1:
+    """What is in the resume token, whose bytes up to the last are these. See `cdc.mongo.reply.token_at`."""
+    need(at, last, 7)
+    if memcmp(at, b'\x02_data', 7):
+        raise ValueError
+    at = _text(&event.token, at + 7, last)
+    if at < last:
+        need(at, last, 16)
+        if memcmp(at, b'\x05_typeBits', 11):
+            raise ValueError
+        event.bits = Span(at + 16, LE32(at + 11))
+        at += 16
+        need(at, last, event.bits.size)
+        at += event.bits.size
+    if at != last:
+        raise ValueError
+    return 0
+
+
+cdef inline const unsigned char *_text(Span *text, const unsigned char *at, const unsigned char *end) except NULL:
+    """Take a string; where it ends."""
+    need(at, end, 5)
+    text.at, text.size = at + 4, <Py_ssize_t>LE32(at) - 1
+    if text.size < 0 or text.size >= end - text.at or text.at[text.size]:
+        raise ValueError
+    return text.at + text.size + 1

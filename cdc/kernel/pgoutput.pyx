@@ -45,7 +45,7 @@ cdef class RowReader:
     # The transactions that were held and are complete.
     cdef list _records
     cdef Py_ssize_t _size
-    cdef bint _moved
+    cdef bint _moved, _is_copying
     cdef int64_t _commit_ms
 
     def __cinit__(self, transaction, now_ms):
@@ -86,13 +86,18 @@ cdef class RowReader:
     def copy(self, get, int most):
         """See `cdc.postgres.rowreader.RowReader.copy`."""
         cdef int count
-        for count in range(most):
-            size, data = get(1)
-            if size <= 0:
-                return count, size, None
-            if not self.read(data):
-                return count, size, data
-        return most, 1, None
+        self._now = self._now_ms()
+        self._is_copying = True
+        try:
+            for count in range(most):
+                size, data = get(1)
+                if size <= 0:
+                    return count, size, None
+                if not self.read(data):
+                    return count, size, data
+            return most, 1, None
+        finally:
+            self._is_copying = False
 
     def unhold(self):
         """See `cdc.postgres.rowreader.RowReader.unhold`."""
@@ -201,7 +206,8 @@ cdef class RowReader:
         self._commit_lsn = BE64(data + HEAD + 1)
         self._time_us = <int64_t>BE64(data + HEAD + 9)
         self._xid = BE32(data + HEAD + 17)
-        self._now = self._now_ms()
+        if not self._is_copying:
+            self._now = self._now_ms()
         self.is_holding = True
         return True
 

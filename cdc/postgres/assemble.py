@@ -89,7 +89,7 @@ class Assembler:
 
     position: where the log stands; transactions that it covers are dropped, its `state` is what `memory` holds.
     collections: (schema, table) → collection, the tables wanted; rows of others are skipped.
-    now_ms: Unix time; asked once per transaction, or part of one, for its events' `ts_ms`.
+    now_ms: Unix time, for events' `ts_ms`; asked at most once per transaction or part of one.
     """
 
     def __init__(

@@ -22,9 +22,13 @@ from cdc.postgres.connect import reason
 from cdc.postgres.pgoutput import KeepAlive, decode_frame, encode_status
 
 MESSAGES_PER_TURN: Final = 512  # about 1 ms of decoding, then the loop gets its turn
-BACKLOG: Final = 16  # so many messages in one burst and the server surely has more
-COALESCE_S: Final = 0.001  # the walsender sends message by message: an eager reader wakes for two or three
-MAX_PENDING: Final = 8 << 20  # bytes not taken beyond which reading stops
+BACKLOG: Final = 16  # so many messages within a millisecond and the server surely has more
+COALESCE_S: Final = 0.001  # the walsender sends message by message: an eager reader wakes for each
+MAX_PENDING: Final = 4 << 20  # bytes not taken beyond which reading stops
+WORTH_TAKING: Final = (
+    512 << 10
+)  # bytes; an append costs much the same whatever its size, and more is on its way
+LONGEST_GATHERING_S: Final = 0.01
 PROGRESS_S: Final = 0.1
 LONGEST_STATUS_S: Final = 3.0
 DEFAULT_TIMEOUT_S: Final = 60.0  # where the server has wal_sender_timeout = 0
@@ -78,6 +82,9 @@ class PostgresStream:
         self._reader = self._writer = False
         self._paused = self._closed = self._in_part = False
         self._burst = 0
+        self._recent, self._recent_since = 0, 0.0
+        self._behind = False
+        self._given = 0.0
         self._next_turn: asyncio.Handle | None = None
         self._learning: asyncio.Task[None] | None = None
         self._timeout = 2 * (server_timeout or DEFAULT_TIMEOUT_S)
@@ -161,6 +168,8 @@ class PostgresStream:
             return
         if self._burst > before:
             self._heard = self._loop.time()
+        self._behind = dry is False or (dry is True and self._is_backlog(self._burst - before))
+        if not self._is_gathering():
             self._changed.set()
         if dry is None:
             self._ended()
@@ -170,7 +179,7 @@ class PostgresStream:
         elif not dry:
             self._set_reader(False)
             self._next_turn = self._loop.call_soon(self._decode)
-        elif self._burst >= BACKLOG:
+        elif self._behind:
             self._set_reader(False)
             self._next_turn = self._loop.call_later(COALESCE_S, self._read)
         else:
@@ -284,10 +293,30 @@ class PostgresStream:
 
     # --- what comes out
 
+    def _is_backlog(self, messages: int) -> bool:
+        """Count these; whether so many came of late that reading had better wait for more."""
+        now = self._loop.time()
+        if now >= self._recent_since + COALESCE_S:
+            self._recent, self._recent_since = 0, now
+        self._recent += messages
+        return self._recent >= BACKLOG
+
+    def _is_gathering(self) -> bool:
+        """Whether what there is had better wait for what comes at once behind it."""
+        return (
+            self._behind
+            and self._failure is None
+            and self._assembler.pending_bytes < WORTH_TAKING
+            and self._loop.time() < self._given + LONGEST_GATHERING_S
+        )
+
     def _next_batch(self) -> Batch | None:
         """What may go out now: a reset whose place has come, transactions, or progress if it is due."""
         if self._announcements and (batch := self._reset_batch()) is not None:
             return batch
+        if self._is_gathering():
+            return None
+        self._given = self._loop.time()
         batch = self._assembler.take()
         if batch is not None and batch.position is not None:
             self._position = batch.position

@@ -7,7 +7,6 @@ import ipaddress
 import time
 from typing import Final
 
-import jwt
 from aiohttp import hdrs, web
 
 from cdc.config import Auth, Config
@@ -27,6 +26,8 @@ class Permit:
         """What a request that is permitted carries."""
         if self._key is None:
             return {HEADER: "1"}
+        import jwt  # 8 MB, and few are ever asked
+
         token = jwt.encode({"exp": int(time.time()) + _SECONDS}, self._key, "HS256")
         return {HEADER: "1", hdrs.AUTHORIZATION: f"Bearer {token}"}
 
@@ -38,6 +39,8 @@ class Permit:
             if _is_loopback(request.remote) and _is_loopback(request.url.host):
                 return None
             return "without `secret` in the configuration only this machine may ask, by a loopback address"
+        import jwt
+
         _, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         try:
             jwt.decode(token, self._key, algorithms=["HS256"], options={"require": ["exp"]})

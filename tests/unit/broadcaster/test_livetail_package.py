@@ -8,17 +8,16 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from cdc import VERSION
 from support.node import JS, NodeNotFound, npm_packages, run_node, with_node
 
 ROOT = Path(__file__).parents[3]
 STATIC = ROOT / "broadcaster/static"
 SOURCE = STATIC / "livetail.js"
-VERSION = json.loads((STATIC / "package.json").read_text())["version"]
 
 
 @with_node
@@ -36,7 +35,7 @@ def test_every_export_has_a_type() -> None:
 
 
 def test_npm_and_pypi_have_one_version() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    assert json.loads((STATIC / "package.json").read_text())["version"] == VERSION
 
 
 @pytest.fixture(scope="module")

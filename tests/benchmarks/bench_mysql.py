@@ -10,7 +10,6 @@ in the same run, the server's own raw rate: a reader that does nothing with what
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import struct
 import tempfile
@@ -24,10 +23,9 @@ from benchmarks.backlogs.mysql import CONFIG, SETTINGS
 from broadcaster.demo.mysql import EmbeddedMysql
 from broadcaster.demo.mysql_installs import TITLES, Flavor, installation
 from cdc.event import Position
-from cdc.log.embedded import EmbeddedLog
 from cdc.mysql.place import End, end_of_binlog, identify
 from cdc.mysql.position import order_of
-from support.draining import Drained, drain
+from support.draining import drain
 
 TABLE = (
     "CREATE TABLE t1 (id VARCHAR(40) PRIMARY KEY, name VARCHAR(100), n INT, ok TINYINT(1), ts DATETIME,"
@@ -67,17 +65,6 @@ def raw_rate(connection: pymysql.Connection[Any], begin: End, count: int) -> flo
     return count / (time.perf_counter() - began)
 
 
-async def drain_from(server: EmbeddedMysql, begin: Position, count: int) -> Drained:
-    """As `drain`, of a log that says that it was left at `begin`."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = EmbeddedLog(Path(folder) / "log", "db")
-        writer = await log.writer()
-        await writer.start_over(begin)
-        await writer.close()
-        await log.close()
-        return await drain(Path(folder), CONFIG.format(conn=server.url_for("bench")), count)
-
-
 def measure(server: EmbeddedMysql, rows: int, per: int, runs: int) -> None:
     """Print the medians."""
     with server.connect("bench") as connection, connection.cursor() as cursor:
@@ -90,7 +77,7 @@ def measure(server: EmbeddedMysql, rows: int, per: int, runs: int) -> None:
     position = Position(identity.epoch, order_of(begin.file, begin.offset), state)
     results, best = [], []
     for _ in range(runs):
-        results.append(asyncio.run(drain_from(server, position, 2 * rows)))
+        results.append(drain(CONFIG.format(conn=server.url_for("bench")), 2 * rows, begin=position))
         with server.connect() as connection:
             best.append(raw_rate(connection, begin, 2 * rows))
     rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))

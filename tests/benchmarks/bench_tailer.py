@@ -10,7 +10,6 @@ what the server gives at best to a reader that does nothing.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import subprocess
 import tempfile
@@ -91,9 +90,7 @@ def measure(url: str, rows: int, per: int, runs: int) -> None:
         for run in range(runs):
             for slot in (f"tailer_{run}", f"best_{run}"):
                 conn.execute("SELECT pg_copy_logical_replication_slot('base', %s)", (slot,))
-            with tempfile.TemporaryDirectory() as folder:
-                config = configuration(url, f"tailer_{run}", "t1")
-                results.append(asyncio.run(drain(Path(folder), config, 2 * rows)))
+            results.append(drain(configuration(url, f"tailer_{run}", "t1"), 2 * rows))
             if reader is not None:
                 best.append(best_rate(reader, url, f"best_{run}", end, 2 * rows))
     rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))

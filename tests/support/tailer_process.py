@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,10 @@ class TailerProcess:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, folder: Path, config: str) -> TailerProcess:
-        """Write the configuration and start; it listens on a free port."""
+    def start(cls, folder: Path, config: str, options: Sequence[str] | None = None) -> TailerProcess:
+        """Write the configuration and start; it listens on a free port. options: None for a log in the folder."""
+        if options is None:
+            options = ["--log-dir", str(folder / "log")]
         file = folder / "livetail.yaml"
         file.write_text(config)
         with (folder / "tailer.log").open("ab") as output:
@@ -55,8 +58,7 @@ class TailerProcess:
                     "cdc",
                     "-c",
                     file,
-                    "--log-dir",
-                    folder / "log",
+                    *options,
                     "--listen",
                     "127.0.0.1:0",
                 ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,8 +15,9 @@ from pymongo import MongoClient, UpdateMany
 
 from benchmarks.backlogs.case import WIDE, Case
 from benchmarks.peers.debezium import Debezium, marked
+from cdc.event import Position
 from servers.mongo import Mongod, temporary_mongod
-from support.draining import Drained, begin, drain
+from support.draining import Drained, Sink, begin, drain
 
 SETTINGS = ("--oplogSize", "4000", "--syncdelay", "30")
 DAY = 1_704_067_200_000
@@ -53,26 +53,30 @@ def document(shape: str, i: int) -> dict[str, Any]:
 
 
 @contextmanager
-def mongo(debezium: Debezium) -> Iterator[MongoBacklog]:
+def mongo(debezium: Debezium, sink: Sink) -> Iterator[MongoBacklog]:
     """On a replica set of one of its own."""
     with (
         tempfile.TemporaryDirectory() as kept,
         temporary_mongod("rs0", *SETTINGS) as server,
         server.admin() as client,
     ):
-        yield MongoBacklog(server, client, debezium, Path(kept))
+        yield MongoBacklog(server, client, debezium, Path(kept), sink)
 
 
 class MongoBacklog:
     """See `Backlog`."""
 
-    def __init__(self, server: Mongod, client: MongoClient[Any], debezium: Debezium, kept: Path) -> None:
+    def __init__(
+        self, server: Mongod, client: MongoClient[Any], debezium: Debezium, kept: Path, sink: Sink
+    ) -> None:
         self.title = f"MongoDB {client.server_info()['version']}"
         self.peer = f"Debezium {debezium.version}"
         self._server = server
         self._client = client
         self._debezium = debezium
-        self._kept = kept  # Debezium's offsets and our log at the begin of the backlog
+        self._sink = sink
+        self._kept = kept  # Debezium's offsets at the begin of the backlog
+        self._begin: Position | None = None
         self._count = 0
 
     def fill(self, case: Case) -> None:
@@ -86,7 +90,7 @@ class MongoBacklog:
         if case.op == "update":
             self._insert(case, 1000, in_transactions=False)
         marked(self._debezium, self._kept, self._peer_settings(), self._mark)
-        asyncio.run(begin(self._kept, self._config))
+        self._begin = begin(self._config)
         if case.op == "insert":
             self._insert(case, case.per, in_transactions=case.per > 1)
         elif case.per == 1:
@@ -100,9 +104,7 @@ class MongoBacklog:
         self._count = case.rows
 
     def drain(self) -> Drained:
-        with tempfile.TemporaryDirectory() as folder:
-            shutil.copytree(self._kept / "log", Path(folder) / "log")
-            return asyncio.run(drain(Path(folder), self._config, self._count, self._count // 3))
+        return drain(self._config, self._count, self._count // 3, begin=self._begin, sink=self._sink)
 
     def drain_by_peer(self) -> Drained:
         with tempfile.TemporaryDirectory() as base:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ from benchmarks.peers.debezium import Debezium, marked
 from broadcaster.demo.mysql import HOST, USER, EmbeddedMysql
 from broadcaster.demo.mysql_installs import TITLES, Flavor, installation
 from cdc.event import Position
-from cdc.log.embedded import EmbeddedLog
 from cdc.mysql.place import end_of_binlog, identify
 from cdc.mysql.position import order_of
-from support.draining import Drained, drain
+from support.draining import Drained, Sink, drain
 
 SETTINGS = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -75,7 +73,7 @@ END
 
 
 @contextmanager
-def mysql(flavor: Flavor, debezium: Debezium) -> Iterator[MysqlBacklog]:
+def mysql(flavor: Flavor, debezium: Debezium, sink: Sink) -> Iterator[MysqlBacklog]:
     """On a server of its own."""
     with (
         tempfile.TemporaryDirectory() as data,
@@ -85,20 +83,26 @@ def mysql(flavor: Flavor, debezium: Debezium) -> Iterator[MysqlBacklog]:
         with server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE bench")
         with server.connect("bench") as connection:
-            yield MysqlBacklog(server, connection, debezium, Path(kept))
+            yield MysqlBacklog(server, connection, debezium, Path(kept), sink)
 
 
 class MysqlBacklog:
     """See `Backlog`."""
 
     def __init__(
-        self, server: EmbeddedMysql, connection: pymysql.Connection[Any], debezium: Debezium, kept: Path
+        self,
+        server: EmbeddedMysql,
+        connection: pymysql.Connection[Any],
+        debezium: Debezium,
+        kept: Path,
+        sink: Sink,
     ) -> None:
         self.title = f"{TITLES[server.installation.flavor]} {server.version}"
         self.peer = f"Debezium {debezium.version}"
         self._server = server
         self._connection = connection
         self._debezium = debezium
+        self._sink = sink
         self._kept = kept  # where Debezium's offsets and schemas at the begin of the backlog are
         self._begin: Position | None = None
         self._count = 0
@@ -122,7 +126,9 @@ class MysqlBacklog:
         self._count = case.rows
 
     def drain(self) -> Drained:
-        return asyncio.run(self._drain())
+        assert self._begin is not None, "nothing to drain before `fill`"
+        config = CONFIG.format(conn=self._server.url_for("bench"))
+        return drain(config, self._count, self._count // 3, begin=self._begin, sink=self._sink)
 
     def drain_by_peer(self) -> Drained:
         with tempfile.TemporaryDirectory() as base:
@@ -130,18 +136,6 @@ class MysqlBacklog:
             shutil.copytree(self._kept, folder)
             settings = self._peer_settings()
             return self._debezium.drain(folder, settings, "t1", self._count, self._count // 3)
-
-    async def _drain(self) -> Drained:
-        """From a log that says that it was left at the begin of the backlog."""
-        assert self._begin is not None, "nothing to drain before `fill`"
-        with tempfile.TemporaryDirectory() as folder:
-            log = EmbeddedLog(Path(folder) / "log", "db")
-            writer = await log.writer()
-            await writer.start_over(self._begin)
-            await writer.close()
-            await log.close()
-            config = CONFIG.format(conn=self._server.url_for("bench"))
-            return await drain(Path(folder), config, self._count, self._count // 3)
 
     def _make_table(self, case: Case) -> tuple[str, Any]:
         self._execute("DROP TABLE IF EXISTS t1, mark")

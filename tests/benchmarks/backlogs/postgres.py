@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import psycopg
 from benchmarks.backlogs.case import WIDE, Case
 from benchmarks.peers.debezium import Debezium
 from servers.postgres import temporary_postgres
-from support.draining import Drained, drain
+from support.draining import Drained, Sink, drain
 from support.tailer_process import configuration
 
 SETTINGS = {
@@ -53,25 +52,28 @@ _COLUMNS: dict[str, list[tuple[str, str]]] = {
 
 
 @contextmanager
-def postgres(debezium: Debezium) -> Iterator[PostgresBacklog]:
+def postgres(debezium: Debezium, sink: Sink) -> Iterator[PostgresBacklog]:
     """On a server of its own."""
     with (
         temporary_postgres(settings=SETTINGS) as server,
         psycopg.connect(server.url, autocommit=True) as conn,
     ):
         conn.execute("CREATE PUBLICATION livetail WITH (publish_via_partition_root = true)")
-        yield PostgresBacklog(server.url, f"Postgres {server.version}", conn, debezium)
+        yield PostgresBacklog(server.url, f"Postgres {server.version}", conn, debezium, sink)
 
 
 class PostgresBacklog:
     """See `Backlog`."""
 
-    def __init__(self, url: str, title: str, conn: psycopg.Connection[Any], debezium: Debezium) -> None:
+    def __init__(
+        self, url: str, title: str, conn: psycopg.Connection[Any], debezium: Debezium, sink: Sink
+    ) -> None:
         self.title = title
         self.peer = f"Debezium {debezium.version}"
         self._url = url
         self._conn = conn
         self._debezium = debezium
+        self._sink = sink
         self._case: Case | None = None
         self._slots = 0
 
@@ -99,9 +101,8 @@ class PostgresBacklog:
 
     def drain(self) -> Drained:
         count = self._count
-        with tempfile.TemporaryDirectory() as folder:
-            config = configuration(self._url, self._slot(), "t1")
-            return asyncio.run(drain(Path(folder), config, count, count // 3))
+        config = configuration(self._url, self._slot(), "t1")
+        return drain(config, count, count // 3, sink=self._sink)
 
     def drain_by_peer(self) -> Drained:
         count = self._count

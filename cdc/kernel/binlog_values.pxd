@@ -4,7 +4,7 @@
 from cpython.mem cimport PyMem_Free
 from libc.math cimport fabs, isfinite, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 
 from cdc.kernel.out cimport Out, grow, put, put_byte, put_unsigned
 
@@ -240,3 +240,17 @@ cdef inline int put_base64(Out *out, const unsigned char *data, Py_ssize_t size,
     to[0] = 34
     out.size = to + 1 - out.data
     return 0
+
+
+cdef inline double double_at(const unsigned char *data) noexcept:
+    cdef uint64_t bits = little(data, 8)
+    cdef double value
+    memcpy(&value, &bits, 8)
+    return value
+
+
+cdef inline float float_at(const unsigned char *data) noexcept:
+    cdef uint32_t bits = <uint32_t>little(data, 4)
+    cdef float value
+    memcpy(&value, &bits, 4)
+    return value

@@ -72,6 +72,10 @@ class ImageCode:
             f"    at += {size}",
         ]
 
+    def column(self, i: int) -> list[str]:
+        """Statements that read column i alone, which is not NULL."""
+        return self._columns([i], _How(partial=False, keep=False, compare=False))
+
     def kept_documents(self) -> list[str]:
         """Statements that leave what an image with `partial` needs."""
         return [f"before{i} = new{i}" for i in self._documents]

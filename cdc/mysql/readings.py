@@ -16,6 +16,7 @@ from cdc.mysql.charsets import BINARY, UTF8, charset_of, decoder, extends_ascii
 from cdc.mysql.forms import SAFE_BITS, SAFE_INTEGER, Form
 from cdc.mysql.table import Hint
 from cdc.mysql.tablemap import MapColumn
+from cdc.mysql.ways import Way
 from cdc.wire_text import Marked, string, wire_text
 
 _INTEGERS: Final[Mapping[int, str]] = {
@@ -39,6 +40,7 @@ class Reading:
         text, in `text[at:stop]`.
     convert: statements, after which `new`i is JSON; they may mark the column by `marked |= mark`i.
     names: what the statements need.
+    way, detail: what the kernel does in place of all that, see `Way`. labels: of `Way.LABEL`, their JSON by number.
     """
 
     form: Form
@@ -46,6 +48,9 @@ class Reading:
     convert: tuple[str, ...] = ()
     size: str = ""
     names: Mapping[str, Any] | None = None
+    way: Way = Way.CALL
+    detail: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -75,8 +80,8 @@ def reading_of(column: MapColumn, hint: Hint | None, i: int) -> Reading:
         return _integer(column, hint, i, new)
     if kind in (types.FLOAT, types.DOUBLE):
         if column.metadata == 4:
-            return _call("float", ((new, "f"),), scalars.float32, i)
-        return _call("double", ((new, "d"),), scalars.float64, i)
+            return _call("float", ((new, "f"),), scalars.float32, i, Way.FLOAT)
+        return _call("double", ((new, "d"),), scalars.float64, i, Way.DOUBLE)
     if kind == types.NEWDECIMAL:
         return _decimal(column.metadata >> 8, column.metadata & 0xFF, new)
     if kind == types.BIT:
@@ -89,7 +94,7 @@ def reading_of(column: MapColumn, hint: Hint | None, i: int) -> Reading:
         form, size, function = temporal_old.reading(kind, hint)
         return _call(form, ((new, f"{size}s"),), function, i)
     if kind == types.JSON:
-        return _sized_call("json", column.metadata, i, documents.text_of)
+        return _sized_call("json", column.metadata, i, documents.text_of, Way.JSON)
     if kind == types.GEOMETRY:
         return _sized_call("geometry", column.metadata, i, scalars.geometry)
     if kind == types.VECTOR:
@@ -97,23 +102,34 @@ def reading_of(column: MapColumn, hint: Hint | None, i: int) -> Reading:
     return _string(column, hint, i, new)
 
 
-def _call(form: Form, fixed: tuple[tuple[str, str], ...], function: Any, i: int) -> Reading:
-    return Reading(form, fixed, (f"new{i} = convert{i}(new{i})",), names={f"convert{i}": function})
+def _call(
+    form: Form,
+    fixed: tuple[tuple[str, str], ...],
+    function: Any,
+    i: int,
+    way: Way = Way.CALL,
+    detail: int = 0,
+) -> Reading:
+    convert = (f"new{i} = convert{i}(new{i})",)
+    return Reading(form, fixed, convert, names={f"convert{i}": function}, way=way, detail=detail)
 
 
 def _integer(column: MapColumn, hint: Hint | None, i: int, new: str) -> Reading:
     if column.type == types.YEAR:
-        return Reading("integer", ((new, "B"),), (f"if {new}:", f"    {new} += 1900"))
+        return Reading("integer", ((new, "B"),), (f"if {new}:", f"    {new} += 1900"), way=Way.YEAR)
+    unsigned = int(column.unsigned)
     if column.type == types.INT24:
         high = "B" if column.unsigned else "b"
-        return Reading("integer", ((new, "H"), (f"high{i}", high)), (f"{new} |= high{i} << 16",))
+        halves = ((new, "H"), (f"high{i}", high))
+        return Reading("integer", halves, (f"{new} |= high{i} << 16",), way=Way.INTEGER, detail=unsigned)
     code = _INTEGERS[column.type]
     fixed = ((new, code.upper() if column.unsigned else code),)
     if column.type == types.LONGLONG:
-        return Reading("bigint", fixed, _safe(i, new))
+        return Reading("bigint", fixed, _safe(i, new), way=Way.BIGINT, detail=unsigned)
     if hint == "boolean":
-        return Reading("boolean", fixed, (f"{new} = BOOLEANS.get({new}, {new})",))
-    return Reading("integer", fixed)
+        convert = (f"{new} = BOOLEANS.get({new}, {new})",)
+        return Reading("boolean", fixed, convert, way=Way.BOOLEAN, detail=unsigned)
+    return Reading("integer", fixed, way=Way.INTEGER, detail=unsigned)
 
 
 def _safe(i: int, new: str) -> tuple[str, ...]:
@@ -157,6 +173,8 @@ def _decimal(precision: int, scale: int, new: str) -> Reading:
             f"    {new} ^= {top - 1}",
             f"    {new} = f'\"-{number}\"'",
         ),
+        way=Way.DECIMAL,
+        detail=precision << 8 | scale,
     )
 
 
@@ -172,7 +190,7 @@ def _bit(bits: int, i: int, new: str) -> Reading:
     fixed = ((new, f"{(bits + 7) // 8}s"),)
     number = f"{new} = from_bytes({new})"
     if bits == 1:
-        return Reading("boolean", fixed, (f"{new} = BOOLEANS[from_bytes({new})]",))
+        return Reading("boolean", fixed, (f"{new} = BOOLEANS[from_bytes({new})]",), way=Way.FLAG)
     if bits <= SAFE_BITS:
         return Reading("integer", fixed, (number,))
     return Reading("bigint", fixed, (number, *_safe(i, new)))
@@ -183,7 +201,8 @@ def _labels(column: MapColumn, i: int, new: str) -> Reading:
     if column.type == types.ENUM:
         texts = tuple(string(label) for label in ("", *labels))
         fixed = ((new, {1: "B", 2: "H"}[column.metadata]),)
-        return Reading("text", fixed, (f"{new} = labels{i}[{new}]",), names={f"labels{i}": texts})
+        convert = (f"{new} = labels{i}[{new}]",)
+        return Reading("text", fixed, convert, names={f"labels{i}": texts}, way=Way.LABEL, labels=texts)
     fixed = ((new, f"{column.metadata}s"),)
     convert = (f'{new} = labels{i}[from_bytes({new}, "little")]',)
     return Reading("text", fixed, convert, names={f"labels{i}": _Sets(labels)})
@@ -207,15 +226,16 @@ class _Sets(dict[int, str]):
 
 def _temporal(column: MapColumn, i: int, new: str) -> Reading:
     if column.type == types.DATE:
-        return Reading("date", ((new, "H"), (f"high{i}", "B")), (f"{new} = dates[{new} | high{i} << 16]",))
+        fixed = ((new, "H"), (f"high{i}", "B"))
+        return Reading("date", fixed, (f"{new} = dates[{new} | high{i} << 16]",), way=Way.DATE)
     if column.metadata > 6:
         raise ValueError(f"a time of {column.metadata} fraction digits")
     extra = temporal.fraction_size(column.metadata)
     if column.type == types.DATETIME2:
-        return _call("datetime", ((new, f"{5 + extra}s"),), temporal.datetime2, i)
+        return _call("datetime", ((new, f"{5 + extra}s"),), temporal.datetime2, i, Way.DATETIME, extra)
     if column.type == types.TIMESTAMP2:
-        return _call("timestamp", ((new, f"{4 + extra}s"),), temporal.timestamp2, i)
-    return _call("time", ((new, f"{3 + extra}s"),), temporal.time2, i)
+        return _call("timestamp", ((new, f"{4 + extra}s"),), temporal.timestamp2, i, Way.TIMESTAMP, extra)
+    return _call("time", ((new, f"{3 + extra}s"),), temporal.time2, i, Way.TIME, extra)
 
 
 def _string(column: MapColumn, hint: Hint | None, i: int, new: str) -> Reading:
@@ -235,10 +255,14 @@ def _string(column: MapColumn, hint: Hint | None, i: int, new: str) -> Reading:
     if hint == "vector":
         return _sized_call("vector", length, i, scalars.vector)
     if column.collation == BINARY:
-        padded = f"{data}.ljust({column.metadata}, b'\\0')" if kind == types.STRING else data
-        return _sized("bytes", length, i, (f"{new} = base64({padded})",))
+        padded = column.metadata if kind == types.STRING else 0
+        value = f"{data}.ljust({padded}, b'\\0')" if padded else data
+        way = Way.CALL if compressed else Way.BYTES
+        return _sized("bytes", length, i, (f"{new} = base64({value})",), way=way, detail=padded)
     charset = charset_of(column.collation)
+    way = Way.CALL if compressed or not extends_ascii(charset) else Way.ASCII
     if charset in UTF8:
+        way = Way.CALL if compressed else Way.TEXT
         text: tuple[str, ...] = (
             (f"{new} = str({data}, 'latin-1')",) if compressed else (f"{new} = text[at:stop]",)
         )
@@ -253,21 +277,33 @@ def _string(column: MapColumn, hint: Hint | None, i: int, new: str) -> Reading:
     names = {f"decode{i}": decoder(charset)}
     if hint == "json":
         mark = (f"if type({new}) is Marked:", f"    marked |= {1 << i}")
-        return _sized("json", length, i, (*text, f"{new} = document({new})", *mark), names)
+        way = Way.DOCUMENT if way == Way.TEXT else Way.CALL
+        return _sized("json", length, i, (*text, f"{new} = document({new})", *mark), names, way)
     if len(text) == 1:
         expression = text[0].removeprefix(f"{new} = ")
-        return _sized("text", length, i, (f"{new} = string({expression})",), names)
-    return _sized("text", length, i, (*text, f"{new} = string({new})"), names)
+        return _sized("text", length, i, (f"{new} = string({expression})",), names, way)
+    return _sized("text", length, i, (*text, f"{new} = string({new})"), names, way)
 
 
-def _sized_call(form: Form, length: int, i: int, function: Callable[[bytes], str]) -> Reading:
-    return _sized(form, length, i, (f"new{i} = convert{i}(body[at:stop])",), {f"convert{i}": function})
+def _sized_call(
+    form: Form, length: int, i: int, function: Callable[[bytes], str], way: Way = Way.CALL
+) -> Reading:
+    names = {f"convert{i}": function}
+    return _sized(form, length, i, (f"new{i} = convert{i}(body[at:stop])",), names, way)
 
 
 def _sized(
-    form: Form, length: int, i: int, convert: tuple[str, ...], names: Mapping[str, Any] | None = None
+    form: Form,
+    length: int,
+    i: int,
+    convert: tuple[str, ...],
+    names: Mapping[str, Any] | None = None,
+    way: Way = Way.CALL,
+    detail: int = 0,
 ) -> Reading:
     """A value behind its size of so many bytes."""
     size = f"size{i}"
     fixed = tuple(zip((size, f"high{i}"), _LENGTHS[length], strict=False))
-    return Reading(form, fixed, convert, f"{size} | high{i} << 16" if length == 3 else size, names)
+    return Reading(
+        form, fixed, convert, f"{size} | high{i} << 16" if length == 3 else size, names, way, detail
+    )

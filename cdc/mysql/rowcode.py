@@ -78,14 +78,7 @@ def compile_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowCode:
         raise ProtocolError(f"{where}: its table map has no names (binlog_row_metadata=MINIMAL)")
     if not table.key:
         raise ProtocolError(f"{where}: its table map has no primary key")
-    names = [column.name or "" for column in table.columns]
-    readings = []
-    for i, column in enumerate(table.columns):
-        try:
-            readings.append(reading_of(column, hints.get(names[i]), i))
-        except (LookupError, ValueError) as error:
-            raise ProtocolError(f"{where}: its column {names[i]} cannot be read: {error}") from error
-    code = _Code(table, names, readings)
+    code = _Code(table, readings_of(table, hints))
     lines = code.lines()
     namespace = code.namespace()
     exec("\n".join(lines), namespace)
@@ -98,6 +91,25 @@ def compile_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowCode:
         namespace["row"],
         namespace["update"],
     )
+
+
+def readings_of(table: TableMap, hints: Mapping[str, Hint]) -> list[Reading]:
+    """Of a table map with names; raises ProtocolError for a column that cannot be read."""
+    readings = []
+    for i, column in enumerate(table.columns):
+        try:
+            readings.append(reading_of(column, hints.get(column.name or ""), i))
+        except (LookupError, ValueError) as error:
+            raise ProtocolError(
+                f"{table.schema}.{table.table}: its column {column.name} cannot be read: {error}"
+            ) from error
+    return readings
+
+
+def types_of(table: TableMap, readings: Iterable[Reading]) -> RowTypes:
+    """The `types` of the table's rows."""
+    forms = zip(table.columns, readings, strict=True)
+    return row_types((column.name or "", reading.form) for column, reading in forms)
 
 
 def _guarded(function: Callable[[bytes, int, int], Any], where: str) -> Callable[[bytes, int, int], Any]:
@@ -115,9 +127,9 @@ def _guarded(function: Callable[[bytes, int, int], Any], where: str) -> Callable
 class _Code:
     """The source of the functions for one table."""
 
-    def __init__(self, table: TableMap, names: list[str], readings: list[Reading]) -> None:
+    def __init__(self, table: TableMap, readings: list[Reading]) -> None:
         self._table = table
-        self._json_names = [json_name(name) for name in names]
+        self._json_names = [json_name(column.name or "") for column in table.columns]
         self._readings = readings
         self._count = len(readings)
         self._varying = any(is_varying(reading.form) for reading in readings)
@@ -125,9 +137,7 @@ class _Code:
         self._count_bytes = 1 if self._count < _LONG_COUNT else 3
         # how rows events of one and of two images begin where those have all columns
         self._complete: dict[int, set[bytes]] = {1: set(), 2: set()}
-        self._types: RowTypes = row_types(
-            (name, reading.form) for name, reading in zip(names, readings, strict=True)
-        )
+        self._types = types_of(table, readings)
 
     def namespace(self) -> dict[str, Any]:
         namespace: dict[str, Any] = {

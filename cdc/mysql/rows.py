@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from cdc.errors import ProtocolError, SetupError
 from cdc.event import Reset
 from cdc.mysql import binlog
-from cdc.mysql.rowcode import RowCode, compile_rows
+from cdc.mysql.rowwriter import RowWriter, row_writer
 from cdc.mysql.statement import TableName
 from cdc.mysql.table import Hint
 from cdc.mysql.tablemap import parse_table_map
-from cdc.mysql.writer import NULL, Alone, EventWriter
-
-Write: TypeAlias = Callable[[str, str, str, str, Mapping[str, str] | None, int, int], None]
+from cdc.mysql.writer import Alone, EventWriter
 
 _ID_SIZE: Final = 6
 _V1_HEAD: Final = 8
@@ -29,13 +27,12 @@ _PLAIN: Final = {
 }
 _V1: Final = (binlog.WRITE_ROWS_V1, binlog.UPDATE_ROWS_V1, binlog.DELETE_ROWS_V1)
 _INSERTS: Final = (binlog.WRITE_ROWS_V1, binlog.WRITE_ROWS)
-_DELETES: Final = (binlog.DELETE_ROWS_V1, binlog.DELETE_ROWS)
 
 
 class Single(NamedTuple):
     """What a row needs that is alone in its transaction; types: see `EventWriter.types`."""
 
-    code: RowCode
+    rows: RowWriter
     alone: Alone
     types: Callable[[Mapping[str, str] | None], str]
 
@@ -65,7 +62,7 @@ class FollowedTable:
         self.single: Single | None = None
         self._writer = writer
         self._cascades = [Reset(child, "foreign_key_cascade") for child in sorted(cascades)]
-        self._rows = None
+        self._rows: RowWriter | None = None
         if writer is not None:
             table_map = parse_table_map(described, mariadb=mariadb)
             if table_map.named:
@@ -75,7 +72,7 @@ class FollowedTable:
                         f"table {table} has no primary key, by which its rows could be told apart; "
                         f"add one: ALTER TABLE {table} ADD PRIMARY KEY (…)"
                     )
-                self._rows = compile_rows(table_map, hints)
+                self._rows = row_writer(table_map, hints, writer)
                 if not cascades:
                     self.single = Single(self._rows, writer.alone, writer.types)
 
@@ -91,37 +88,9 @@ class FollowedTable:
         resets = self._cascades if kind not in _INSERTS else []
         if self._writer is None:
             return resets
-        if self._rows is None or not self._write(self._rows, self._writer.write, kind, data, at, end, place):
+        if self._rows is None or not self._rows.add(kind, data, at, end, place):
             return [*resets, Reset(self._writer.collection.name, "row_image_incomplete")]
         return resets
-
-    @staticmethod
-    def _write(code: RowCode, write: Write, kind: int, data: bytes, at: int, end: int, place: int) -> bool:
-        """Whether the rows were whole, and so could be written."""
-        if kind in _INSERTS or kind in _DELETES:
-            rows = (code.inserts if kind in _INSERTS else code.deletes)(data, at, end)
-            if rows is None:
-                return False
-            if kind in _INSERTS:
-                for number, (key, doc, kinds) in enumerate(rows):
-                    write("c", key, NULL, doc, kinds, place, number)
-            else:
-                for number, (key, doc, kinds) in enumerate(rows):
-                    write("d", key, doc, NULL, kinds, place, number)
-            return True
-        decode = code.partial_updates if kind == binlog.PARTIAL_UPDATE_ROWS else code.updates
-        updates = decode(data, at, end)
-        if updates is None:
-            return False
-        for number, (old_key, old, old_kinds, key, doc, kinds) in enumerate(updates):
-            if old_key != key:
-                write("d", old_key, old, NULL, old_kinds, place, number)
-                write("c", key, NULL, doc, kinds, place, number)
-            else:
-                if old_kinds is not kinds and old_kinds != kinds:
-                    kinds = {**(old_kinds or {}), **(kinds or {})}
-                write("u", key, old, doc, kinds, place, number)
-        return True
 
 
 def _plain(kind: int, body: bytes) -> bytes:

@@ -238,14 +238,14 @@ class SingleReader:
         single = table.single
         place = rows_end - size
         if op == "u":
-            update = single.code.update(event, columns, size - CHECKSUM_SIZE)
+            update = single.rows.code.update(event, columns, size - CHECKSUM_SIZE)
             if update is None:
                 return None
             old_key, old, old_kinds, key, doc, kinds = update
             if old_key != key or (old_kinds is not kinds and old_kinds != kinds):
                 return None
             return behind, place, xid_end, single.alone, op, key, old, doc, single.types(kinds)
-        row = single.code.row(event, columns, size - CHECKSUM_SIZE)
+        row = single.rows.code.row(event, columns, size - CHECKSUM_SIZE)
         if row is None:
             return None
         key, doc, kinds = row

@@ -60,6 +60,15 @@ class Alone(NamedTuple):
     table: str
 
 
+class Texts(NamedTuple):
+    """What does not change in one part of a transaction: from the rows to the place in the file, from the op to the
+    time, and from the `types` to the number."""
+
+    source: str
+    when: str
+    numbering: str
+
+
 class EventWriter:
     """Writes one collection's events to the transaction; name: of its table."""
 
@@ -67,15 +76,14 @@ class EventWriter:
         self, origin: Origin, transaction: Transaction, name: TableName, collection: Collection
     ) -> None:
         self.collection = collection
+        self.transaction = transaction
         self._origin = origin
-        self._transaction = transaction
         self._table = f'"db":{json_name(name[0])},"table":{json_name(name[1])}'
         self.alone = Alone(
             collection.name, f',"source":{{{origin.constant},"ts_ms":', f',{self._table},"server_id":'
         )
         self._part = 0
-        self._source = ""
-        self._when = self._numbering = ""
+        self._texts = Texts("", "", "")
         # by the id of a mapping, which is kept alive; `None` is one of them
         self._types: dict[int, tuple[Mapping[str, str] | None, str]] = {}
 
@@ -91,13 +99,12 @@ class EventWriter:
     ) -> None:
         """One event: its key and both rows as JSON. kinds: what `types` says; place: where the binlog has it; number:
         of its row there."""
-        transaction, collection = self._transaction, self.collection
-        if self._part != transaction.part:
-            self._enter()
+        transaction, collection = self.transaction, self.collection
+        texts = self._texts if self._part == transaction.part else self.enter()
         total, order = transaction.total + 1, collection.order + 1
         event = (
-            f'{{"before":{before},"after":{after}{self._source}{place},"row":{number}}},"op":"{op}{self._when}{self.types(kinds)}'
-            f'{self._numbering}{total},"data_collection_order":{order}}}}}'
+            f'{{"before":{before},"after":{after}{texts.source}{place},"row":{number}}},"op":"{op}{texts.when}{self.types(kinds)}'
+            f'{texts.numbering}{total},"data_collection_order":{order}}}}}'
         )
         transaction.add(collection, key.encode("latin-1"), event.encode("latin-1"))
 
@@ -106,14 +113,17 @@ class EventWriter:
         types = self._types.get(id(kinds)) or self._type_text(kinds)
         return types[1]
 
-    def _enter(self) -> None:
+    def enter(self) -> Texts:
         """Take part in the transaction, or go on with it after a part was taken."""
-        transaction = self._transaction
+        transaction = self.transaction
         transaction.enter(self.collection)
         self._part = transaction.part
-        self._source = self._origin.source(self._table, transaction)
-        self._when = f'","ts_ms":{transaction.now_ms}'
-        self._numbering = f',"transaction":{{"id":"{transaction.id}","total_order":'
+        self._texts = Texts(
+            self._origin.source(self._table, transaction),
+            f'","ts_ms":{transaction.now_ms}',
+            f',"transaction":{{"id":"{transaction.id}","total_order":',
+        )
+        return self._texts
 
     def _type_text(self, kinds: Mapping[str, str] | None) -> tuple[Mapping[str, str] | None, str]:
         if len(self._types) >= _TYPES_KEPT:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from contextlib import suppress
 
 import pytest
@@ -19,55 +18,7 @@ from cdc.mysql.charsets import charset_of, decoder
 from cdc.mysql.readings import reading_of
 from cdc.mysql.rowcode import RowCode, compile_rows
 from cdc.mysql.tablemap import MapColumn, TableMap, parse_table_map
-
-UTF8 = 255
-LATIN1 = 8
-UTF16 = 54
-BINARY = 63
-
-
-def _counted(size: int) -> st.SearchStrategy[bytes]:
-    return st.binary(max_size=20).map(lambda data: len(data).to_bytes(size, "little") + data)
-
-
-def _json(value: str) -> bytes:
-    data = value.encode()
-    return (len(data) + 2).to_bytes(4, "little") + bytes([0x0C, len(data)]) + data
-
-
-def _compressed(data: bytes) -> bytes:
-    raw = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    packed = bytes([0x89, len(data)]) + raw.compress(data) + raw.flush()
-    return len(packed).to_bytes(2, "little") + packed
-
-
-COLUMNS: list[tuple[MapColumn, st.SearchStrategy[bytes]]] = [
-    (MapColumn("", types.TINY, 0, True), st.binary(min_size=1, max_size=1)),
-    (MapColumn("", types.SHORT, 0, True, unsigned=True), st.binary(min_size=2, max_size=2)),
-    (MapColumn("", types.INT24, 0, True), st.binary(min_size=3, max_size=3)),
-    (MapColumn("", types.LONG, 0, True), st.binary(min_size=4, max_size=4)),
-    (MapColumn("", types.LONGLONG, 0, True), st.binary(min_size=8, max_size=8)),
-    (MapColumn("", types.YEAR, 0, True), st.binary(min_size=1, max_size=1)),
-    (MapColumn("", types.FLOAT, 4, True), st.floats(width=32, allow_nan=False, allow_infinity=False).map(
-        lambda value: struct.pack("<f", value))),
-    (MapColumn("", types.DOUBLE, 8, True), st.floats(allow_nan=False, allow_infinity=False).map(
-        lambda value: struct.pack("<d", value))),
-    (MapColumn("", types.NEWDECIMAL, 20 << 8 | 10, True), st.binary(min_size=10, max_size=10)),
-    (MapColumn("", types.BIT, 60, True), st.binary(min_size=8, max_size=8)),
-    (MapColumn("", types.DATE, 0, True), st.binary(min_size=3, max_size=3)),
-    (MapColumn("", types.DATETIME2, 3, True), st.binary(min_size=6, max_size=6).map(lambda b: b"\x99" + b)),
-    (MapColumn("", types.TIMESTAMP2, 6, True), st.binary(min_size=7, max_size=7)),
-    (MapColumn("", types.TIME2, 2, True), st.binary(min_size=4, max_size=4)),
-    (MapColumn("", types.VARCHAR, 80, True, collation=UTF8), _counted(1)),
-    (MapColumn("", types.VARCHAR, 800, True, collation=LATIN1), _counted(2)),
-    (MapColumn("", types.BLOB, 3, True, collation=UTF16), _counted(3)),
-    (MapColumn("", types.STRING, 20, True, collation=BINARY), _counted(1)),
-    (MapColumn("", types.BLOB, 4, True, collation=BINARY), _counted(4)),
-    (MapColumn("", types.BLOB_COMPRESSED, 2, True, collation=UTF8), st.binary(max_size=99).map(_compressed)),
-    (MapColumn("", types.ENUM, 1, True, labels=("a", "ä")), st.sampled_from([b"\0", b"\1", b"\2"])),
-    (MapColumn("", types.SET, 1, True, labels=("a", "ä")), st.sampled_from([b"\0", b"\1", b"\3"])),
-    (MapColumn("", types.JSON, 4, True), st.text(max_size=9).map(_json)),
-]  # fmt: skip
+from support.mysqlrows import COLUMNS, UTF8, beginning, image
 
 
 def _code(columns: list[MapColumn]) -> RowCode:
@@ -77,20 +28,6 @@ def _code(columns: list[MapColumn]) -> RowCode:
         for i, c in enumerate(columns)
     ]
     return compile_rows(TableMap("d", "t", (key, *named), (0,)), {})
-
-
-def _image(values: list[bytes | None]) -> bytes:
-    nulls = sum(1 << i + 1 for i, value in enumerate(values) if value is None)
-    size = (len(values) + 8) // 8
-    return (
-        nulls.to_bytes(size, "little")
-        + b"\1\0\0\0"
-        + b"".join(value for value in values if value is not None)
-    )
-
-
-def _head(count: int, images: int = 1) -> bytes:
-    return bytes([count + 1]) + b"\xff" * ((count + 8) // 8) * images
 
 
 TABLES = st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=12)
@@ -108,11 +45,11 @@ def test_a_value_is_the_same_whatever_else_is_null(
 ) -> None:
     columns, values = case
     code = _code(columns)
-    body = _head(len(columns)) + _image([*values])
+    body = beginning(len(columns)) + image([*values])
     ((key, whole, _),) = code.inserts(body, 0, len(body)) or []
     chosen = [data.draw(st.booleans()) for _ in columns]
     some = [value if keep else None for value, keep in zip(values, chosen, strict=True)]
-    body = _head(len(columns), 2) + _image([*values]) + _image([*some])
+    body = beginning(len(columns), 2) + image([*values]) + image([*some])
     ((*before, after_key, after, _),) = code.updates(body, 0, len(body)) or []
     assert before[:2] == [key, whole]
     assert after_key == key
@@ -138,9 +75,9 @@ def test_the_images_of_an_update_are_as_if_read_alone(
     columns, (old, other), same = case
     new = [before if keep else after for before, after, keep in zip(old, other, same, strict=True)]
     code = _code(columns)
-    images = _image(old) + _image(new)
-    alone = _head(len(columns)) + images
-    together = _head(len(columns), 2) + images
+    images = image(old) + image(new)
+    alone = beginning(len(columns)) + images
+    together = beginning(len(columns), 2) + images
     before, after = code.inserts(alone, 0, len(alone)) or []
     assert code.updates(together, 0, len(together)) == [(*before, *after)]
 
@@ -150,10 +87,10 @@ def test_the_images_of_an_update_are_as_if_read_alone(
 def test_an_event_cut_within_a_row_is_refused(case: tuple[list[MapColumn], list[bytes]]) -> None:
     columns, values = case
     code = _code(columns)
-    row = _image([*values])
+    row = image([*values])
     for decode, head, rows in (
-        (code.inserts, _head(len(columns)), row),
-        (code.updates, _head(len(columns), 2), row + row),
+        (code.inserts, beginning(len(columns)), row),
+        (code.updates, beginning(len(columns), 2), row + row),
     ):
         body = head + rows
         for end in [*range(1, len(head)), *range(len(head) + 1, len(body))]:
@@ -174,7 +111,7 @@ def test_a_damaged_event_is_decoded_or_refused(
 ) -> None:
     columns, values = case
     code = _code(columns)
-    body = bytearray(_head(len(columns), 2) + 2 * _image([*values]))
+    body = bytearray(beginning(len(columns), 2) + 2 * image([*values]))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     for decode in (code.inserts, code.updates, code.partial_updates):
@@ -189,7 +126,7 @@ def test_garbage_is_decoded_or_refused(
     table: list[tuple[MapColumn, st.SearchStrategy[bytes]]], garbage: bytes
 ) -> None:
     code = _code([column for column, _ in table])
-    body = _head(len(table), 2) + garbage
+    body = beginning(len(table), 2) + garbage
     for decode in (code.inserts, code.deletes, code.updates, code.partial_updates):
         with suppress(ProtocolError):
             decode(body, 0, len(body))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from broadcaster.evaluate import decode_row
 from cdc.codec import decode_envelope
@@ -14,6 +14,10 @@ Row: TypeAlias = dict[str, Any]
 Delta: TypeAlias = tuple[bytes, bytes, bytes | None, bytes]
 """(type, key, doc, rank): `insert` and `update` carry the row, `delete` None. rank: of a row, where the live query has
 an order; else empty. In an aggregate doc is the row's share, and rank the one that it had, if it had one."""
+
+INSERT: Final = b"insert"
+UPDATE: Final = b"update"
+DELETE: Final = b"delete"
 
 
 class Change:

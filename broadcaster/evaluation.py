@@ -5,14 +5,29 @@ The feed, the replay after a reconnect and the overlay of a snapshot all judge c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from broadcaster.change import Change, Part, transactions
-from broadcaster.index import Index
-from broadcaster.livequery import Fate, LiveQuery
+from broadcaster.change import DELETE, INSERT, UPDATE, Change, Delta, Part, transactions
+from broadcaster.fate import Fate, Manner
+from broadcaster.index import AFTER, BEFORE, MAYBE_AFTER, MAYBE_BEFORE, Index
+from broadcaster.livequery import LiveQuery
 from broadcaster.outcome import Outcome
 from cdc.event import Chunk
+
+
+def _kind(known: int) -> bytes | None:
+    """What a change is to a result, None where the index does not say."""
+    is_in, was_in = known & AFTER, known & BEFORE
+    if (not is_in and known & MAYBE_AFTER) or (not was_in and known & MAYBE_BEFORE):
+        return None
+    if is_in:
+        return UPDATE if was_in else INSERT
+    return DELETE
+
+
+_KINDS: Final = tuple(map(_kind, range(1 + MAYBE_AFTER + AFTER + MAYBE_BEFORE + BEFORE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +45,7 @@ class Evaluation:
 
     def __init__(self) -> None:
         self._by_collection: dict[str, Index[LiveQuery]] = {}
-        self._touched: dict[LiveQuery, None] = {}
+        self._fates: dict[LiveQuery, Fate] = {}
         self._open: tuple[Part, int, int] | None = None
         self._candidates = 0
 
@@ -48,8 +63,7 @@ class Evaluation:
     def remove(self, query: LiveQuery) -> None:
         index = self._by_collection[query.collection]
         index.remove(query)
-        self._touched.pop(query, None)
-        query.clear()
+        self._fates.pop(query, None)
         if not len(index):
             del self._by_collection[query.collection]
 
@@ -79,32 +93,87 @@ class Evaluation:
                 index = self._by_collection.get(change.collection)
                 if index is None:
                     continue
-                queries = candidates(index, change)
-                self._candidates += len(queries)
-                for query in queries:
-                    if query.apply(change):
-                        self._touched[query] = None
+                self._judge(change, index)
             self._open = part, first, last
         if self._open is not None and chunk.position is not None:
             yield self._finish()
 
+    def _judge(self, change: Change, index: Index[LiveQuery]) -> None:
+        op = change.op
+        if op == "t":
+            self._empty(index)
+        elif op not in ("c", "u", "d"):
+            return
+        elif change.before is None and op != "c":
+            self._guess(change, index)
+        else:
+            after = None if change.after is None else change.after_row
+            before = None if change.before is None else change.before_row
+            if index.tells_apart:
+                self._apply(change, index.touched_by(after, before, change.types))
+            else:
+                known = (0 if after is None else MAYBE_AFTER) | (0 if before is None else MAYBE_BEFORE)
+                self._apply(change, dict.fromkeys(index.all(), known))
+
+    def _apply(self, change: Change, found: Mapping[LiveQuery, int]) -> None:
+        """found: as `Index.touched_by` says it."""
+        self._candidates += len(found)
+        fates = self._fates
+        steps: dict[tuple[Fate, Delta], Fate] = {}
+        is_same = change.before == change.after
+        last_fate = last_kind = next_fate = None
+        for query, known in found.items():
+            kind = _KINDS[known]
+            if kind is None:
+                kind = query.judge(change, known)
+            if not kind or (is_same and kind is UPDATE):
+                continue
+            fate = fates.get(query) or query.beginning
+            if fate is not last_fate or kind is not last_kind:
+                delta: Delta | None
+                if fate.is_plain:
+                    last_fate, last_kind = fate, kind
+                    delta = kind, change.key, None if kind is DELETE else change.after, b""
+                else:
+                    last_fate = None
+                    delta = query.delta(kind, change)
+                    if delta is None:
+                        continue
+                next_fate = steps.get((fate, delta))
+                if next_fate is None:
+                    next_fate = steps[fate, delta] = fate.then(delta)
+            assert next_fate is not None
+            fates[query] = next_fate
+
+    def _guess(self, change: Change, index: Index[LiveQuery]) -> None:
+        """A change of a row whose old image is missing: all that can be said is what it is now."""
+        self._candidates += len(index)
+        steps: dict[tuple[Fate, Delta], Fate] = {}
+        for query in index.all():
+            is_in = change.after is not None and query.test(change.after_row, change.types)
+            delta = query.delta(INSERT if is_in else DELETE, change)
+            if delta is None:
+                continue
+            fate = self._fates.get(query) or query.beginning
+            after = steps.get((fate, delta))
+            if after is None:
+                after = steps[fate, delta] = fate.then(delta, is_uncertain=True)
+            self._fates[query] = after
+
+    def _empty(self, index: Index[LiveQuery]) -> None:
+        self._candidates += len(index)
+        emptied: dict[Manner, Fate] = {}
+        for query in index.all():
+            beginning = query.beginning
+            fate = emptied.get(beginning.manner)
+            if fate is None:
+                fate = emptied[beginning.manner] = beginning.emptied()
+            self._fates[query] = fate
+
     def _finish(self) -> Done:
         assert self._open is not None
         part, first, last = self._open
-        shared: dict[Fate, Outcome] = {}
-        outcomes = [(query, query.finish(part, shared)) for query in self._touched]
+        outcomes = [(query, fate.outcome(part)) for query, fate in self._fates.items()]
         self._open = None
-        self._touched.clear()
+        self._fates.clear()
         return Done(part, first, last, outcomes)
-
-
-def candidates(index: Index[LiveQuery], change: Change) -> Collection[LiveQuery]:
-    """The live queries that may have to do with a change, and few others."""
-    if change.op not in ("c", "u", "d"):
-        return index.all() if change.op == "t" else ()
-    if (change.before is None and change.op != "c") or not index.tells_apart:
-        return index.all()
-    if change.after is None:
-        return index.touched_by(change.before_row, None, change.types)
-    other = None if change.before is None else change.before_row
-    return index.touched_by(change.after_row, other, change.types)

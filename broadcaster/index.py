@@ -3,7 +3,10 @@
 A tree. Each node files a branch of a query under one of its terms: an equality where there is one, of these the one
 whose values fewest queries share, else a range. Where many share a value, a node of its own tells them apart by their
 other terms, so that equalities of several fields, and an equality with a range, work like one condition on both.
-What has no term left is asked always. The answer is a superset: the compiled predicate decides.
+What has no term left is asked always.
+
+The answer is a superset, and says of what the compiled predicate need not be asked: a branch all of whose terms were
+used to find it matches, where the row's values are *sure* (`broadcaster.index_values`).
 """
 
 from __future__ import annotations
@@ -15,12 +18,21 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from broadcaster.conditions import array_path
 from broadcaster.index_ranges import Intervals
-from broadcaster.index_terms import Branch, Equality, Range, Term
-from broadcaster.index_values import UNORDERED, Key, code_of, key_of, values_at
+from broadcaster.index_terms import REST, Branch, Equality, Range, Term
+from broadcaster.index_values import UNORDERED, Key, keys_of, place_of, values_at
 from broadcaster.kinds import base_kind
 
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
+
+MAYBE_AFTER: Final = 1
+AFTER: Final = 2
+MAYBE_BEFORE: Final = 4
+BEFORE: Final = 8
+"""Of a change: whether its new and its old row may match, or do. What is not said does not match."""
+
+_OF_AFTER: Final = AFTER | MAYBE_AFTER
+_OF_BEFORE: Final = BEFORE | MAYBE_BEFORE
 
 _SPLIT: Final = 8
 """More than these under one value are told apart by their other terms."""
@@ -57,7 +69,7 @@ class Index(Generic[T]):
     def add(self, item: T, branches: tuple[Branch, ...] | None) -> None:
         """File an item that is not there yet; branches: as `index_terms.branches` has them."""
         leaves = self._leaves[item] = []
-        for terms in ((),) if branches is None else branches:
+        for terms in ((REST,),) if branches is None else branches:
             leaf = _Leaf(item, self._number, terms)
             self._number += 1
             leaves.append(leaf)
@@ -77,46 +89,66 @@ class Index(Generic[T]):
         """Whether any row is worth a look: not where all items are asked always."""
         return bool(self._root.fields)
 
-    def touched_by(self, row: Row, other: Row | None, types: Mapping[str, str] | None) -> Collection[T]:
-        """The items that either row may match; rows: as `decode_row` returns them, types: as in the event."""
-        found: dict[T, None] = {}
-        self._root.find(row, other, types or {}, found)
+    def touched_by(
+        self, after: Row | None, before: Row | None, types: Mapping[str, str] | None
+    ) -> dict[T, int]:
+        """The items that either row may match, with what is known of each: `AFTER`, `BEFORE`, `MAYBE_…`, added up.
+
+        Rows: as `decode_row` returns them, None where a change has none; types: as in the event.
+        """
+        found: dict[T, int] = {}
+        types = types or {}
+        if after is None:
+            if before is not None:
+                self._root.find(before, None, BEFORE, MAYBE_BEFORE, types, found)
+        elif before is None:
+            self._root.find(after, None, AFTER, MAYBE_AFTER, types, found)
+        else:
+            self._root.find(after, before, AFTER | BEFORE, MAYBE_AFTER | MAYBE_BEFORE, types, found)
         return found
 
 
 class _Node(Generic[T]):
-    """Leaves, by one term each. used: the paths whose equality led here."""
+    """Leaves, by one term each. used: the paths whose equality led here. asked, sure: leaves of which no term is left
+    that tells them apart; all terms of the sure ones led here."""
 
-    __slots__ = ("always", "fields", "filed", "used")
+    __slots__ = ("asked", "fields", "filed", "sure", "used")
 
     def __init__(self, used: frozenset[str]) -> None:
         self.used = used
-        self.filed: dict[_Leaf[T], Term | None] = {}
+        self.filed: dict[_Leaf[T], Equality | Range | None] = {}
         self.fields: dict[str, _Field[T]] = {}
-        self.always: dict[_Leaf[T], T] = {}
+        self.asked: dict[_Leaf[T], T] = {}
+        self.sure: dict[_Leaf[T], T] = {}
 
     def add(self, leaf: _Leaf[T]) -> None:
         term = self.filed[leaf] = self._choose(leaf)
+        is_all = self._is_all(leaf, term)
         if term is None:
-            self.always[leaf] = leaf.item
+            (self.sure if is_all else self.asked)[leaf] = leaf.item
             return
         field = self.fields.get(term.path)
         if field is None:
             field = self.fields[term.path] = _Field(term.path, self.used)
-        field.add(leaf, term)
+        field.add(leaf, term, is_all=is_all)
 
     def remove(self, leaf: _Leaf[T]) -> None:
         term = self.filed.pop(leaf)
+        is_all = self._is_all(leaf, term)
         if term is None:
-            del self.always[leaf]
+            del (self.sure if is_all else self.asked)[leaf]
             return
         field = self.fields[term.path]
-        field.remove(leaf, term)
+        field.remove(leaf, term, is_all=is_all)
         if not field:
             del self.fields[term.path]
 
-    def _choose(self, leaf: _Leaf[T]) -> Term | None:
-        unused = [term for term in leaf.terms if term.path not in self.used]
+    def _is_all(self, leaf: _Leaf[T], term: Term | None) -> bool:
+        """Whether what led here and this term are all that the leaf says."""
+        return all(one is term or (one is not REST and one.path in self.used) for one in leaf.terms)
+
+    def _choose(self, leaf: _Leaf[T]) -> Equality | Range | None:
+        unused = [term for term in leaf.terms if term is not REST and term.path not in self.used]
         if len(unused) == 1 and not self.used:
             return unused[0]
         equalities = [term for term in unused if isinstance(term, Equality)]
@@ -140,57 +172,72 @@ class _Node(Generic[T]):
         crowd = 0 if field is None else field.crowd(term.keys)
         return term.is_common, crowd // _CROWD, len(term.keys)
 
-    def find(self, row: Row, other: Row | None, types: Mapping[str, str], found: dict[T, None]) -> None:
-        """Add to `found` what either row may match."""
-        for item in self.always.values():
-            found[item] = None
+    def find(
+        self,
+        row: Row,
+        other: Row | None,
+        sure: int,
+        maybe: int,
+        types: Mapping[str, str],
+        found: dict[T, int],
+    ) -> None:
+        """Add to `found` what either row may match; sure, maybe: what is then known of an item, of both rows."""
+        if self.asked:
+            _note(self.asked.values(), maybe, found)
+        if self.sure:
+            _note(self.sure.values(), sure, found)
         for field in self.fields.values():
-            field.find(row, other, types, found)
+            field.find(row, other, sure, maybe, types, found)
 
 
 class _Field(Generic[T]):
     """The leaves that are filed under a term on one path.
 
-    buckets: by key the leaves of equalities, or, where these are many, a node of them.
-    ranges: all leaves of ranges; intervals: the same by bracket.
+    sure: by key the leaves of equalities all of whose terms led to there; buckets: the others, or, where these are
+    many, a node of them. ranges: all leaves of ranges; intervals: the same by bracket, and whether all their terms led
+    to there.
     """
 
-    __slots__ = ("_array", "_buckets", "_head", "_intervals", "_path", "_ranges", "_rest", "_used")
+    __slots__ = ("_array", "_buckets", "_head", "_intervals", "_path", "_ranges", "_rest", "_sure", "_used")
 
     def __init__(self, path: str, used: frozenset[str]) -> None:
         self._path = path
-        self._used = used
+        self._used = used | {path}
         self._array = sys.intern(array_path(path))
         head, *rest = path.split(".")
         self._head = sys.intern(head)
         self._rest = tuple(rest)
+        self._sure: dict[Key, dict[_Leaf[T], T]] = {}
         self._buckets: dict[Key, dict[_Leaf[T], T] | _Node[T]] = {}
         self._ranges: dict[_Leaf[T], T] = {}
-        self._intervals: dict[int, Intervals[T]] = {}
+        self._intervals: dict[tuple[int, bool], Intervals[T]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._buckets or self._ranges)
+        return bool(self._buckets or self._ranges or self._sure)
 
     def crowd(self, keys: Iterable[Key]) -> int:
         """The most leaves that one of the keys has."""
         most = 0
         for key in keys:
-            bucket = self._buckets.get(key)
-            if bucket is not None:
-                most = max(most, len(bucket.filed) if isinstance(bucket, _Node) else len(bucket))
+            bucket = self._buckets.get(key, ())
+            own = len(bucket.filed) if isinstance(bucket, _Node) else len(bucket)
+            most = max(most, own + len(self._sure.get(key, ())))
         return most
 
-    def add(self, leaf: _Leaf[T], term: Term) -> None:
-        if isinstance(term, Equality):
+    def add(self, leaf: _Leaf[T], term: Equality | Range, *, is_all: bool) -> None:
+        if isinstance(term, Range):
+            self._ranges[leaf] = leaf.item
+            for bracket, low, high in term.spans:
+                intervals = self._intervals.get((bracket, is_all))
+                if intervals is None:
+                    intervals = self._intervals[bracket, is_all] = Intervals()
+                intervals.add(low, high, leaf.number, leaf.item)
+        elif is_all:
+            for key in term.keys:
+                self._sure.setdefault(key, {})[leaf] = leaf.item
+        else:
             for key in term.keys:
                 self._add_to_bucket(leaf, key)
-            return
-        self._ranges[leaf] = leaf.item
-        for bracket, low, high in term.spans:
-            intervals = self._intervals.get(bracket)
-            if intervals is None:
-                intervals = self._intervals[bracket] = Intervals()
-            intervals.add(low, high, leaf.number, leaf.item)
 
     def _add_to_bucket(self, leaf: _Leaf[T], key: Key) -> None:
         bucket = self._buckets.get(key)
@@ -201,84 +248,157 @@ class _Field(Generic[T]):
         else:
             bucket[leaf] = leaf.item
             if len(bucket) > _SPLIT:
-                node: _Node[T] = _Node(self._used | {self._path})
+                node: _Node[T] = _Node(self._used)
                 for inner in bucket:
                     node.add(inner)
                 self._buckets[key] = node
 
-    def remove(self, leaf: _Leaf[T], term: Term) -> None:
+    def remove(self, leaf: _Leaf[T], term: Equality | Range, *, is_all: bool) -> None:
         if isinstance(term, Range):
             del self._ranges[leaf]
             for bracket, low, high in term.spans:
-                self._intervals[bracket].remove(low, high, leaf.number)
-                if not self._intervals[bracket]:
-                    del self._intervals[bracket]
-            return
-        for key in term.keys:
-            bucket = self._buckets[key]
-            if isinstance(bucket, _Node):
-                bucket.remove(leaf)
-                is_empty = not bucket.filed
-            else:
-                del bucket[leaf]
-                is_empty = not bucket
-            if is_empty:
-                del self._buckets[key]
+                intervals = self._intervals[bracket, is_all]
+                intervals.remove(low, high, leaf.number)
+                if not intervals:
+                    del self._intervals[bracket, is_all]
+        elif is_all:
+            for key in term.keys:
+                del self._sure[key][leaf]
+                if not self._sure[key]:
+                    del self._sure[key]
+        else:
+            for key in term.keys:
+                self._remove_from_bucket(leaf, key)
 
-    def find(self, row: Row, other: Row | None, types: Mapping[str, str], found: dict[T, None]) -> None:
+    def _remove_from_bucket(self, leaf: _Leaf[T], key: Key) -> None:
+        bucket = self._buckets[key]
+        if isinstance(bucket, _Node):
+            bucket.remove(leaf)
+            is_empty = not bucket.filed
+        else:
+            del bucket[leaf]
+            is_empty = not bucket
+        if is_empty:
+            del self._buckets[key]
+
+    def find(
+        self,
+        row: Row,
+        other: Row | None,
+        sure: int,
+        maybe: int,
+        types: Mapping[str, str],
+        found: dict[T, int],
+    ) -> None:
+        """See `_Node.find`."""
         kind = base_kind(types.get(self._path) or types.get(self._array)) if types else None
         value = row.get(self._head)
         if other is not None:
             its = other.get(self._head)
-            if its != value:
-                self._find(its, other, None, kind, types, found)
-                other = None
-        self._find(value, row, other, kind, types, found)
+            if its is not value and not _is_alike(its, value):
+                self._find(its, other, None, sure & _OF_BEFORE, maybe & _OF_BEFORE, kind, types, found)
+                other, sure, maybe = None, sure & _OF_AFTER, maybe & _OF_AFTER
+        self._find(value, row, other, sure, maybe, kind, types, found)
 
     def _find(
         self,
         value: Any,
         row: Row,
         other: Row | None,
+        sure: int,
+        maybe: int,
         kind: str | None,
         types: Mapping[str, str],
-        found: dict[T, None],
+        found: dict[T, int],
     ) -> None:
         """What is filed under the value of `row`, and of `other`, whose value is the same."""
         keys: Iterable[Key]
         if self._rest or value.__class__ is list:
             values = values_at(value, self._rest)
-            scalars = [
-                value for value in values if value.__class__ is not list and value.__class__ is not dict
-            ]
-            keys = {key_of(scalar, kind) for scalar in scalars}
-            if all(value is None for value in values):
-                keys.add(None)
-            if self._ranges:
-                self._find_ranges([scalar for scalar in scalars if scalar is not None], kind, found)
-        elif value.__class__ is dict:
+            if len(values) != 1 or values[0].__class__ is list:
+                self._find_any(values, row, other, maybe, kind, types, found)
+                return
+            [value] = values
+        if value.__class__ is dict:
             return
+        if kind is None and value.__class__ is str:
+            keys, is_sure = (value,), True
         else:
-            keys = (key_of(value, kind),)
-            if self._ranges and value is not None:
-                self._find_ranges((value,), kind, found)
+            keys, is_sure = keys_of(value, kind)
+        if self._ranges and value is not None:
+            self._find_ranges(value, sure, maybe, kind, found)
+        if not is_sure:
+            sure = maybe
         for key in keys:
-            bucket = self._buckets.get(key)
-            if bucket is None:
-                continue
-            if isinstance(bucket, _Node):
-                bucket.find(row, other, types, found)
-            else:
-                for item in bucket.values():
-                    found[item] = None
+            self._find_key(key, row, other, sure, maybe, types, found)
 
-    def _find_ranges(self, values: Collection[Any], kind: str | None, found: dict[T, None]) -> None:
-        """Of several values one may be above a range's lower end and another below its upper."""
-        if len(values) > 1 or (values and kind in UNORDERED):
-            for item in self._ranges.values():
-                found[item] = None
+    def _find_any(
+        self,
+        values: list[Any],
+        row: Row,
+        other: Row | None,
+        maybe: int,
+        kind: str | None,
+        types: Mapping[str, str],
+        found: dict[T, int],
+    ) -> None:
+        """Of several values, or of none, one may be above a range's lower end and another below its upper."""
+        scalars = [value for value in values if value.__class__ is not list and value.__class__ is not dict]
+        keys = {key for scalar in scalars for key in keys_of(scalar, kind)[0]}
+        if all(value is None for value in values):
+            keys.add(None)
+        for key in keys:
+            self._find_key(key, row, other, maybe, maybe, types, found)
+        ordered = [scalar for scalar in scalars if scalar is not None]
+        if len(ordered) > 1:
+            _note(self._ranges.values(), maybe, found)
+        elif ordered:
+            self._find_ranges(ordered[0], maybe, maybe, kind, found)
+
+    def _find_key(
+        self,
+        key: Key,
+        row: Row,
+        other: Row | None,
+        sure: int,
+        maybe: int,
+        types: Mapping[str, str],
+        found: dict[T, int],
+    ) -> None:
+        if (items := self._sure.get(key)) is not None:
+            _note(items.values(), sure, found)
+        if (bucket := self._buckets.get(key)) is None:
             return
-        for value in values:
-            place = code_of(key_of(value, kind), kind, value)
-            if place is not None and (intervals := self._intervals.get(place[0])) is not None:
-                intervals.at(place[1], found)
+        if isinstance(bucket, _Node):
+            bucket.find(row, other, sure, maybe, types, found)
+        else:
+            _note(bucket.values(), maybe, found)
+
+    def _find_ranges(self, value: Any, sure: int, maybe: int, kind: str | None, found: dict[T, int]) -> None:
+        if kind in UNORDERED:
+            _note(self._ranges.values(), maybe, found)
+            return
+        place = place_of(value, kind)
+        if place is None:
+            return
+        brackets, code, is_sure = place
+        for bracket in brackets:
+            for is_all in (True, False):
+                intervals = self._intervals.get((bracket, is_all))
+                if intervals is not None:
+                    within: list[T] = []
+                    edge: list[T] = []
+                    intervals.at(code, within, edge)
+                    _note(within, sure if is_all and is_sure else maybe, found)
+                    _note(edge, maybe, found)
+
+
+def _is_alike(value: Any, other: Any) -> bool:
+    """Whether both are found by the same keys, and as surely; `True == 1`, and so are documents that hold these."""
+    kind = value.__class__
+    return kind is other.__class__ and kind is not dict and kind is not list and bool(value == other)
+
+
+def _note(items: Iterable[T], known: int, found: dict[T, int]) -> None:
+    for item in items:
+        found[item] = found.get(item, 0) | known

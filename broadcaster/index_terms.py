@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, TypeAlias
 
-from broadcaster.index_values import Key, literal_codes, literal_keys, prefix_codes
+from broadcaster.index_ranges import Code
+from broadcaster.index_values import NUMBER, SPELT, Key, literal_codes, literal_keys, prefix_codes
 from broadcaster.patterns import like_prefix
 from broadcaster.predicate import (
     And,
     Compare,
     Comparison,
     Constant,
+    Contains,
     Document,
     Exists,
     In,
@@ -26,6 +29,8 @@ from broadcaster.predicate import (
 _MOST_BRANCHES: Final = 32
 _MOST_KEYS: Final = 4096
 """Of one predicate, in all its branches: so much may it take up in the index."""
+_MOST_ITEMS: Final = 4
+"""Of what a value must contain, as many are something to find it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,21 @@ class Range:
     """The value at the path, if it is one, lies in the span of its bracket: (bracket, low, high)."""
 
     path: str
-    spans: tuple[tuple[int, int | None, int | None], ...]
+    spans: tuple[tuple[int, Code | None, Code | None], ...]
     is_bounded: bool
 
 
-Term: TypeAlias = Equality | Range
+class Rest(Enum):
+    """Conditions that nothing is found by: without them the branch's terms say all that the branch does."""
+
+    REST = 0
+
+
+REST: Final = Rest.REST
+Term: TypeAlias = Equality | Range | Rest
 Branch: TypeAlias = tuple[Term, ...]
-"""Terms that all hold where the branch does; never none."""
+"""Terms that all hold where the branch does, and where none is `REST` the branch where they do. No two others are of
+one path, and the first is not `REST`."""
 
 
 def branches(node: Node) -> tuple[Branch, ...] | None:
@@ -58,14 +71,21 @@ def branches(node: Node) -> tuple[Branch, ...] | None:
     if isinstance(node, Or):
         return _either(node.children)
     parts = node.children if isinstance(node, And) else (node,)
-    own: Branch = (*_equalities(parts), *_ranges(parts))
-    if any(isinstance(term, Equality) for term in own):
-        return (own,)
+    own = _terms(parts)
+    if own and isinstance(own[0], Equality):
+        return (_branch(own),)
     for part in parts:
         inner = _either(part.children) if isinstance(part, Or) else None
-        if inner is not None and (not own or all(isinstance(branch[0], Equality) for branch in inner)):
-            return tuple((*branch, *own) for branch in inner)
-    return (own,) if own else None
+        if inner is not None and (own[0] is REST or all(isinstance(branch[0], Equality) for branch in inner)):
+            others = _terms([other for other in parts if other is not part])
+            return tuple(_branch([*branch, *others]) for branch in inner)
+    return None if own[0] is REST else (_branch(own),)
+
+
+def _branch(terms: Sequence[Term]) -> Branch:
+    told = [term for term in terms if term is not REST]
+    is_all = len(told) == len(terms) == len({term.path for term in told})
+    return (*told,) if is_all else (*told, REST)
 
 
 def _either(children: Sequence[Node]) -> tuple[Branch, ...] | None:
@@ -79,51 +99,86 @@ def _either(children: Sequence[Node]) -> tuple[Branch, ...] | None:
     return tuple(found) if len(found) <= _MOST_BRANCHES and keys <= _MOST_KEYS else None
 
 
-def _equalities(parts: Iterable[Node]) -> list[Equality]:
-    found = []
+def _terms(parts: Sequence[Node]) -> list[Term]:
+    """What a row that satisfies all parts can be found by: equalities, then ranges, then `REST` where they say less."""
+    equalities: list[Equality] = []
+    bounds: list[Node] = []
+    has_rest = False
     for part in parts:
-        literals: Sequence[Literal]
+        found: list[Equality] = []
         match part:
             case Compare(path, Comparison.EQ, operand):
-                literals = (operand,)
+                found = _equality(path, (operand,))
             case In(path, items):
-                literals = items
+                found = _equality(path, items)
             case Not(Exists(path)):
-                literals = (None,)
-            case _:
+                found = _equality(path, (None,))
+            case Contains(path, operand):
+                found = _contained(path, operand)
+                has_rest |= isinstance(operand, (tuple, Document))
+            case Compare() | Like():
+                bounds.append(part)
                 continue
-        keys: set[Key] = set()
-        for literal in literals:
-            if isinstance(literal, (tuple, Document)):
-                break
-            keys |= literal_keys(literal)
-        else:
-            is_common = all(literal is None or isinstance(literal, bool) for literal in literals)
-            found.append(Equality(path, tuple(keys), is_common))
-    return [term for term in found if len(term.keys) <= _MOST_KEYS]
+        equalities += found
+        has_rest |= not found
+    ranges, is_all = _ranges(bounds)
+    return [*equalities, *ranges, *(() if is_all and not has_rest else (REST,))]
 
 
-def _ranges(parts: Iterable[Node]) -> list[Range]:
-    """One range a path, of its first lower and its first upper bound; a pattern's prefix is both. Bounds of two classes
-    never hold together, save of an array, of which another element may satisfy each: the index asks all ranges of the
-    field about one."""
-    bounds: dict[str, dict[bool, dict[int, int]]] = {}
+def _equality(path: str, literals: Sequence[Literal]) -> list[Equality]:
+    """One, or none where there is nothing to look a literal up by, or too much."""
+    keys: set[Key] = set()
+    for literal in literals:
+        if isinstance(literal, (tuple, Document)):
+            return []
+        keys |= literal_keys(literal)
+    if len(keys) > _MOST_KEYS:
+        return []
+    is_common = all(literal is None or isinstance(literal, bool) for literal in literals)
+    return [Equality(path, tuple(keys), is_common)]
+
+
+def _contained(path: str, operand: Literal) -> list[Equality]:
+    """What a value that contains the operand has somewhere."""
+    if isinstance(operand, tuple):
+        return [term for item in operand[:_MOST_ITEMS] for term in _equality(path, (item,))]
+    if isinstance(operand, Document):
+        members = [member for member in operand.items if "." not in member[0]]
+        return [term for key, item in members[:_MOST_ITEMS] for term in _contained(f"{path}.{key}", item)]
+    return _equality(path, (operand,))
+
+
+def _ranges(parts: Iterable[Node]) -> tuple[list[Range], bool]:
+    """One range a path, of its first lower and its first upper bound, and whether they say all that the parts do; a
+    pattern's prefix is both. Bounds of two classes never hold together, save of an array, of which another element may
+    satisfy each: the index asks all ranges of the field about one."""
+    is_all = True
+    bounds: dict[str, dict[bool, dict[int, Code]]] = {}
     for part in parts:
-        if isinstance(part, Compare) and part.op is not Comparison.EQ:
+        if isinstance(part, Compare):
             assert isinstance(part.operand, (bool, int, float, str))
             is_upper = part.op in (Comparison.LT, Comparison.LTE)
-            bounds.setdefault(part.path, {}).setdefault(is_upper, literal_codes(part.operand))
-        elif isinstance(part, Like) and (prefix := like_prefix(part.pattern)):
-            low, high = prefix_codes(prefix)
-            bounds.setdefault(part.path, {}).setdefault(False, low)
-            bounds[part.path].setdefault(True, high)
-    return [_range(path, of_path.get(False), of_path.get(True)) for path, of_path in bounds.items()]
+            of_path = bounds.setdefault(part.path, {})
+            is_all &= is_upper not in of_path
+            of_path.setdefault(is_upper, literal_codes(part.operand))
+        elif isinstance(part, Like):
+            is_all = False
+            if prefix := like_prefix(part.pattern):
+                low, high = prefix_codes(prefix)
+                bounds.setdefault(part.path, {}).setdefault(False, low)
+                bounds[part.path].setdefault(True, high)
+    return [_range(path, of_path.get(False), of_path.get(True)) for path, of_path in bounds.items()], is_all
 
 
-def _range(path: str, low: dict[int, int] | None, high: dict[int, int] | None) -> Range:
-    if low is None or high is None:
-        lone = [(bracket, code) for bracket, code in (low or high or {}).items()]
-        spans = [(bracket, code, None) if high is None else (bracket, None, code) for bracket, code in lone]
-        return Range(path, tuple(spans), is_bounded=False)
-    both = [(bracket, low[bracket], high[bracket]) for bracket in low if bracket in high]
-    return Range(path, tuple(span for span in both if span[1] <= span[2]), is_bounded=True)
+def _range(path: str, low: dict[int, Code] | None, high: dict[int, Code] | None) -> Range:
+    brackets = set(low or high or ()) & set(high or low or ())
+    if NUMBER in brackets:
+        brackets.discard(SPELT)
+    spans = [
+        (bracket, None if low is None else low[bracket], None if high is None else high[bracket])
+        for bracket in sorted(brackets)
+    ]
+    kept = [
+        (bracket, low, high) for bracket, low, high in spans if low is None or high is None or low <= high
+    ]
+    return Range(path, tuple(kept), is_bounded=low is not None and high is not None)

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from broadcaster.aggregate import Shares
-from broadcaster.change import Change, Delta, Part
+from broadcaster.change import DELETE, INSERT, UPDATE, Change, Delta
 from broadcaster.errors import RequestError
 from broadcaster.evaluate import Predicate
+from broadcaster.fate import Fate, beginning, masked
+from broadcaster.index import AFTER, BEFORE, MAYBE_AFTER, MAYBE_BEFORE
 from broadcaster.index_terms import branches
 from broadcaster.order import Order
 from broadcaster.outcome import Outcome, steps_suffix_of, suffix_of
 from broadcaster.predicate import Node, fields
 from broadcaster.totals import Totals, difference
-from broadcaster.view import Projection, View
+from broadcaster.view import Projection
 from broadcaster.window import Head, Ranked, Step, Window, steps_between
 
 if TYPE_CHECKING:
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 Told: TypeAlias = "Mapping[bytes, Ranked] | Mapping[bytes, bytes]"
 """What is shown of a window, by key, or of an aggregate, find → doc."""
 
-Fate: TypeAlias = tuple[tuple[Delta, ...], bool, bool, bool, "View | None", bool]
-"""Of a live query in one transaction: its deltas; truncated, uncertain, overflow; how it shows keys; whether it is
-replayable."""
-
 
 class LiveQuery:
     """A query with its compiled predicate, and who subscribed to it.
@@ -40,17 +38,13 @@ class LiveQuery:
     alone tells what a client missed. It tells neither what stood beyond the end of a window (of a query that has an
     order), nor what a client was shown of an aggregate. Of these window or totals is what is shown, None until it was
     read; key_fields what its rows are known by; newest the last transaction that touched it (id, time). subscriptions:
-    those that are told each by itself; audiences: of the others.
+    those that are told each by itself; audiences: of the others. beginning: its fate in a transaction that did nothing
+    to it yet.
     """
 
     __slots__ = (
-        "_deltas",
-        "_limit",
-        "_overflow",
-        "_size",
-        "_truncated",
-        "_uncertain",
         "audiences",
+        "beginning",
         "branches",
         "collection",
         "database",
@@ -104,8 +98,12 @@ class LiveQuery:
         self.branches = branches(node)
         self.subscriptions: set[Subscription] = set()
         self.audiences: dict[Key, Audience] = {}
-        self._limit = limit
-        self.clear()
+        self.beginning: Fate = beginning(
+            limit,
+            () if projection is None else projection.view.hidden,
+            is_replayable=self.is_replayable,
+            is_plain=projection is None and self.is_replayable,
+        )
 
     @property
     def subscribers(self) -> int:
@@ -184,33 +182,15 @@ class LiveQuery:
         if totals.is_large:
             raise RequestError("too_many_groups", f"the result has more than {self.max_groups} (groups)")
 
-    def clear(self) -> None:
-        """Forget what the open transaction did so far."""
-        self._deltas: list[Delta] | None = None
-        self._size = 0
-        self._truncated = self._uncertain = self._overflow = False
-
-    def apply(self, change: Change) -> bool:
-        """Judge both images of a change of this query's collection; True if the result may have changed."""
-        op = change.op
-        if op == "t":
-            self.clear()
-            self._truncated = True
-            return True
+    def judge(self, change: Change, verdict: int) -> bytes:
+        """Ask the predicate about what the index left open: how the change of a row of this query's collection changes
+        the result, as a delta's type; empty if the row was not in it and is not. verdict: see `Index.touched_by`."""
         test = self.test.for_types(change.types)
-        is_in = change.after is not None and test(change.after_row)
-        if op == "c":
-            return is_in and self._add(b"insert", change)
-        if op not in ("u", "d"):
-            return False
-        if change.before is None:
-            self._uncertain = True
-            return self._add(b"insert" if is_in else b"delete", change)
-        if test(change.before_row):
-            if is_in and change.before == change.after:
-                return False
-            return self._add(b"update" if is_in else b"delete", change)
-        return is_in and self._add(b"insert", change)
+        is_in = verdict & AFTER or (verdict & MAYBE_AFTER and test(change.after_row))
+        was_in = verdict & BEFORE or (verdict & MAYBE_BEFORE and test(change.before_row))
+        if is_in:
+            return UPDATE if was_in else INSERT
+        return DELETE if was_in else b""
 
     def _shown(self, key: bytes, doc: bytes) -> bytes:
         """The row as subscribers see it."""
@@ -239,49 +219,22 @@ class LiveQuery:
             == order.rank(change.key, change.after_row, change.types)
         )
 
-    def _add(self, kind: bytes, change: Change) -> bool:
-        """Keep what a change does to the result; False if that is nothing after all."""
-        key, doc, rank = change.key, None if kind == b"delete" else change.after, b""
+    def delta(self, kind: bytes, change: Change) -> Delta | None:
+        """What such a change is to the result; None if it is nothing after all."""
+        key, doc, rank = change.key, None if kind == DELETE else change.after, b""
         if self.shares is not None:
-            if kind != b"insert" and change.before is not None:
+            if kind != INSERT and change.before is not None:
                 rank = self.shares.of(change.before_row, change.types)
             if doc is not None:
                 doc = self.shares.of(change.after_row, change.types)
-            if doc == rank:
-                return False
-        elif kind == b"update" and self._shows_alike(change):
-            return False
-        elif doc is not None:
+            return None if doc == rank else (kind, key, doc, rank)
+        if kind == UPDATE and self._shows_alike(change):
+            return None
+        if doc is not None:
             doc = self._shown(key, doc)
             if self.order is not None:
                 rank = self.order.rank(key, change.after_row, change.types)
-        self._size += len(key) + (0 if doc is None else len(doc))
-        if self._size > self._limit:
-            self._overflow = True
-            self._deltas = None
-        if not self._overflow:
-            if self._deltas is None:
-                self._deltas = []
-            self._deltas.append((kind, key, doc, rank))
-        return True
-
-    def finish(self, part: Part, outcomes: dict[Fate, Outcome]) -> Outcome:
-        """The transaction has ended: what it did here; the next one starts clean. outcomes: those of this transaction
-        so far, which live queries of the same fate share."""
-        deltas = tuple(self._deltas or ())
-        projection = self.projection
-        view = None if projection is None or not projection.view.hidden else projection.view
-        fate = deltas, self._truncated, self._uncertain, self._overflow, view, self.is_replayable
-        outcome = outcomes.get(fate)
-        if outcome is None:
-            suffix = b""
-            if self.is_replayable:
-                suffix = suffix_of(part.tx, part.time, deltas if view is None else self._masked(deltas))
-            outcome = outcomes[fate] = Outcome(
-                deltas, suffix, part.tx, part.time, self._truncated, self._uncertain, self._overflow
-            )
-        self.clear()
-        return outcome
+        return kind, key, doc, rank
 
     def fold(self, outcome: Outcome) -> Outcome | None:
         """What a transaction is to those who have the result: of a window or an aggregate what it changes in what is
@@ -339,8 +292,8 @@ class LiveQuery:
 
     def deltas_suffix(self, deltas: Sequence[Delta], tx: str, time: int) -> bytes:
         """A frame's data from `"time"` on, where a result without order changes so."""
-        hides = self.projection is not None and self.projection.view.hidden
-        return suffix_of(tx, time, self._masked(deltas) if hides else deltas)
+        mask = self.projection
+        return suffix_of(tx, time, deltas if mask is None else masked(deltas, mask))
 
     def difference_suffix(self, before: Told) -> bytes | None:
         """A frame's data from `"time"` on, where a window or an aggregate was told so before; None where it still is.
@@ -355,7 +308,3 @@ class LiveQuery:
         mask = None if self.projection is None else self.projection.key
         finds = [step.key if mask is None else mask(step.key) for step in steps]
         return steps_suffix_of(*self.newest, zip(steps, finds, strict=True))
-
-    def _masked(self, deltas: Sequence[Delta]) -> list[Delta]:
-        assert self.projection is not None
-        return [(kind, self.projection.key(key), doc, rank) for kind, key, doc, rank in deltas]

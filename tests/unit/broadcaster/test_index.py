@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 import pytest
 
-from broadcaster.index import Index
+from broadcaster import index_ranges
+from broadcaster.index import AFTER, BEFORE, MAYBE_AFTER, MAYBE_BEFORE, Index
 from broadcaster.index_ranges import Intervals
 from broadcaster.index_terms import branches
 from broadcaster.index_values import literal_keys, number_code, text_code
@@ -44,6 +47,9 @@ def found(index: Index[int], row: Row, other: Row | None = None, **types: str) -
         ({"$or": [{"a": 1}, {"b": 2}]}, [{"a": 1}, {"b": 2}], [{"a": 2, "b": 1}]),
         ({"c": {"$gt": 3}, "$or": [{"a": 1}, {"b": 2}]}, [{"a": 1, "c": 4}], [{"a": 2, "b": 1, "c": 4}]),
         ({"$and": [{"a": {"$ne": 1}}, {"b": 2}]}, [{"b": 2}], [{"b": 1}]),
+        ({"a": {"$contains": "x"}}, [{"a": "x"}, {"a": ["y", "x"]}], [{"a": "xy"}, {"a": ["y"]}, {}]),
+        ({"a": {"$contains": ["x"]}}, [{"a": ["y", "x"]}, {"a": [["x"]]}], [{"a": ["y"]}, {"a": []}, {}]),
+        ({"a": {"$contains": {"b": {"c": 1}}}}, [{"a": {"b": {"c": 1}}}], [{"a": {"b": 1}}, {"a": 1}]),
     ],
 )  # fmt: skip
 def test_what_is_found_and_what_is_not(where: Any, inside: list[Row], outside: list[Row]) -> None:
@@ -104,6 +110,8 @@ def test_kinds_without_order_ask_all_ranges_of_their_field() -> None:
         {"a": {"x": 1}},
         {"a": [1, 2]},
         {"a": {"$in": [1, [2]]}},
+        {"a": {"$contains": []}},
+        {"a": {"$contains": {"x.y": 1}}},
         {"$or": [{"a": 1}, {"b": {"$ne": 1}}]},
         {"$or": [{"a": number, "b": number} for number in range(33)]},
         {"$or": [{name: {"$in": list(range(1000))}} for name in "abcde"]},
@@ -171,27 +179,39 @@ def test_one_query_cannot_fill_the_index() -> None:
     assert found(index, {}) == []
 
 
-def test_intervals_come_and_go() -> None:
-    spans = [(low, high) for low in range(0, 40, 3) for high in range(low, 40, 5)]
+@pytest.mark.parametrize("unit", [1, 0.01, 2.0**-70, 2.0**140, 2.0**880, 1 << 100])
+@pytest.mark.parametrize("shift", [0, -20])
+def test_intervals_come_and_go(unit: float, shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_ranges, "_BLOCK", 4)
+    spans = [(low, high) for low in range(shift, shift + 40, 3) for high in range(low, shift + 40, 5)]
+    places = [(low, None) for low in range(shift, shift + 40, 2)] * 2
+    bounds: list[tuple[int | None, int | None]] = [*spans, *places, *((high, low) for low, high in places)]
     intervals: Intervals[int] = Intervals()
 
-    def at(code: int) -> list[int]:
-        hit: dict[int, None] = {}
-        intervals.at(code, hit)
-        return sorted(hit)
+    def scaled(code: int | None) -> Any:
+        return None if code is None else code * unit
 
-    for number, (low, high) in enumerate(spans):
-        intervals.add(low, high, number, number)
-    intervals.add(10, None, 1000, 1000)
-    intervals.add(None, 10, 1001, 1001)
-    for code in range(45):
-        expected = [number for number, (low, high) in enumerate(spans) if low <= code <= high]
-        assert at(code) == expected + [1000] * (code >= 10) + [1001] * (code <= 10)
-    for number, (low, high) in enumerate(spans):
-        intervals.remove(low, high, number)
-    assert at(10) == [1000, 1001]
-    intervals.remove(10, None, 1000)
-    intervals.remove(None, 10, 1001)
+    def check(present: Iterable[int]) -> None:
+        for code in range(shift - 1, shift + 42):
+            sure: list[int] = []
+            edge: list[int] = []
+            intervals.at(code * unit, sure, edge)
+            expected_sure, expected_edge = [], []
+            for number in present:
+                low, high = bounds[number]
+                if (low is None or low <= code) and (high is None or code <= high):
+                    (expected_edge if code in (low, high) else expected_sure).append(number)
+            assert (sorted(sure), sorted(edge)) == (expected_sure, expected_edge)
+
+    order = Random(3).sample(range(len(bounds)), len(bounds))
+    for number in order:
+        intervals.add(*map(scaled, bounds[number]), number, number)
+    check(range(len(bounds)))
+    for number in order[:-20]:
+        intervals.remove(*map(scaled, bounds[number]), number)
+    check(sorted(order[-20:]))
+    for number in order[-20:]:
+        intervals.remove(*map(scaled, bounds[number]), number)
     assert not intervals
 
 
@@ -205,7 +225,54 @@ def test_codes_keep_the_order() -> None:
 
 
 def test_a_literal_has_a_key_for_every_reading() -> None:
-    assert literal_keys("open") >= {"open"}
-    assert literal_keys("12.50") == {"12.50", 12.5}
+    assert literal_keys("closed") == {"closed"}
+    assert literal_keys("12.50") == {"12.50", ("n", 12.5)}
+    assert literal_keys(str(2**60)) >= {str(2**60), 2.0**60}, "also beside numbers that are no texts"
     assert literal_keys(10**400) == literal_keys(10**500) == {float("inf")}
-    assert literal_keys(True) == {True}
+    assert literal_keys(True).isdisjoint(literal_keys(1))
+
+
+@pytest.mark.parametrize(
+    ("where", "row", "known"),
+    [
+        ({"a": 1}, {"a": 1}, AFTER),
+        ({"a": 1}, {"a": [1]}, MAYBE_AFTER),
+        ({"a": "x"}, {"a": "x"}, AFTER),
+        ({"a": True}, {"a": True}, AFTER),
+        ({"a": None}, {}, AFTER),
+        ({"a": {"$in": [1, "x"]}}, {"a": "x"}, AFTER),
+        ({"a": {"$contains": "x"}}, {"a": "x"}, AFTER),
+        ({"a.b": 1}, {"a": {"b": 1}}, AFTER),
+        ({"a": 2**60}, {"a": 2**60 + 1}, MAYBE_AFTER),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 2}, MAYBE_AFTER),
+        ({"$or": [{"a": 1}, {"b": 2}]}, {"a": 0, "b": 2}, AFTER),
+        ({"a": {"$gt": 1}}, {"a": 2}, AFTER),
+        ({"a": {"$gt": 1}}, {"a": 1}, MAYBE_AFTER),
+        ({"a": {"$gte": "b", "$lt": "d"}}, {"a": "c"}, AFTER),
+        ({"a": {"$gte": 1, "$lt": 5}}, {"a": 3}, AFTER),
+        ({"a": {"$gt": 1, "$gte": 2}}, {"a": 3}, MAYBE_AFTER),
+        ({"a": {"$like": "b%"}}, {"a": "bc"}, MAYBE_AFTER),
+    ],
+)  # fmt: skip
+def test_what_is_found_by_all_that_it_says_need_not_be_asked(where: Any, row: Row, known: int) -> None:
+    assert index_of(where).touched_by(row, None, None) == {0: known}
+
+
+def test_what_is_known_of_each_row() -> None:
+    index = index_of({"a": 1}, {"a": 2}, {"a": {"$gte": 1}}, {"b": 1})
+    assert index.touched_by({"a": 1, "b": 1}, {"a": 2, "b": 1}, None) == {
+        0: AFTER,
+        1: BEFORE,
+        2: MAYBE_AFTER | BEFORE,
+        3: AFTER | BEFORE,
+    }
+    assert index.touched_by(None, {"a": 2}, None) == {1: BEFORE, 2: BEFORE}
+    assert index_of({"a": 1}).touched_by({"a": True}, {"a": 1}, None) == {0: BEFORE}, (
+        "Python calls them equal"
+    )
+    assert index_of({"b": {"$ne": 1}}).touched_by({}, {}, None) == {0: MAYBE_AFTER | MAYBE_BEFORE}
+
+
+def test_equalities_that_are_told_apart_need_not_be_asked() -> None:
+    index = index_of(*({"done": False, "price": {"$gte": at, "$lt": at + 2}} for at in range(100)))
+    assert index.touched_by({"done": False, "price": 7.5}, None, None) == {6: AFTER, 7: AFTER}

@@ -8,7 +8,7 @@ import os
 from types import ModuleType
 
 SWITCH = "LIVETAIL_KERNEL"
-PARTS = ("pgoutput", "tally", "binary_json", "binlog", "bson", "changes")
+PARTS = ("pgoutput", "tally", "binary_json", "binlog", "bson", "changes", "reply")
 """What `load` can be asked for."""
 
 

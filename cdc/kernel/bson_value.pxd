@@ -44,6 +44,28 @@ cdef inline int need(const unsigned char *at, const unsigned char *end, Py_ssize
     return 0
 
 
+cdef inline const unsigned char *skipped(
+    unsigned char kind, const unsigned char *at, const unsigned char *end
+) except NULL:
+    """Where a value ends of one of the types that the server's own documents have."""
+    cdef Py_ssize_t size
+    if kind == 0x03 or kind == 0x04:
+        return counted(at, end) + 1
+    if kind == 0x02 or kind == 0x05:
+        need(at, end, 4)
+        size = <Py_ssize_t>LE32(at) + (4 if kind == 0x02 else 5)
+    elif kind == 0x01 or kind == 0x09 or kind == 0x11 or kind == 0x12:
+        size = 8
+    elif kind == 0x10:
+        size = 4
+    elif kind == 0x08:
+        size = 1
+    else:
+        raise ValueError
+    need(at, end, size)
+    return at + size
+
+
 cdef inline const unsigned char *put_text_value(Out *out, const unsigned char *at, const unsigned char *end) except NULL:
     """Append a string, which tells its size with its end; where it ends."""
     cdef Py_ssize_t size

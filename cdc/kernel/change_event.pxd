@@ -1,5 +1,7 @@
 """An event of a change stream, cut where its parts begin. ValueError: it is not as nearly all events are."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeLatin1
 from libc.string cimport memchr, memcmp, memset
 
 from cdc.kernel.bson_value cimport LE32, LE64, counted, need
@@ -37,11 +39,11 @@ cdef inline bint is_together(Event *event, Event *last) noexcept:
 cdef inline unsigned char op_of(Event *event) except 0:
     """As in `cdc.event.Op`; the event has the images that this has."""
     cdef unsigned char op
-    if _is(event.operation, b'insert', 6):
+    if is_name(event.operation, b'insert', 6):
         op = 99
-    elif _is(event.operation, b'update', 6) or _is(event.operation, b'replace', 7):
+    elif is_name(event.operation, b'update', 6) or is_name(event.operation, b'replace', 7):
         op = 117
-    elif _is(event.operation, b'delete', 6):
+    elif is_name(event.operation, b'delete', 6):
         op = 100
     else:
         raise ValueError
@@ -50,7 +52,7 @@ cdef inline unsigned char op_of(Event *event) except 0:
     return op
 
 
-cdef inline bint _is(Span text, const char *what, Py_ssize_t size) noexcept:
+cdef inline bint is_name(Span text, const char *what, Py_ssize_t size) noexcept:
     return text.size == size and not memcmp(text.at, what, size)
 
 
@@ -73,7 +75,7 @@ cdef inline int parse(Event *event, const unsigned char *at, const unsigned char
             stop = counted(at, last)
             _take_document(event, name, at, stop)
             at = stop + 1
-        elif kind == 0x02 and _is(name, b'operationType', 13) and event.operation.at == NULL:
+        elif kind == 0x02 and is_name(name, b'operationType', 13) and event.operation.at == NULL:
             at = _text(&event.operation, at, last)
         else:
             need(at, last, 8)
@@ -90,19 +92,19 @@ cdef inline int parse(Event *event, const unsigned char *at, const unsigned char
 cdef inline int _take_document(Event *event, Span name, const unsigned char *at, const unsigned char *last) except -1:
     """A part that is a document. Raises ValueError if it is there already, or none that is usual."""
     cdef Span whole = Span(at, last + 1 - at)
-    if _is(name, b'fullDocument', 12) and event.after == NULL:
+    if is_name(name, b'fullDocument', 12) and event.after == NULL:
         event.after = at
-    elif _is(name, b'fullDocumentBeforeChange', 24) and event.before == NULL:
+    elif is_name(name, b'fullDocumentBeforeChange', 24) and event.before == NULL:
         event.before = at
-    elif _is(name, b'documentKey', 11) and event.key == NULL:
+    elif is_name(name, b'documentKey', 11) and event.key == NULL:
         event.key = at
-    elif _is(name, b'ns', 2) and event.namespace.at == NULL:
+    elif is_name(name, b'ns', 2) and event.namespace.at == NULL:
         event.namespace = whole
-    elif _is(name, b'_id', 3) and event.token.at == NULL:
-        _take_token(event, at + 4, last)
-    elif _is(name, b'updateDescription', 17) and event.description == NULL:
+    elif is_name(name, b'_id', 3) and event.token.at == NULL:
+        take_token(&event.token, &event.bits, at + 4, last)
+    elif is_name(name, b'updateDescription', 17) and event.description == NULL:
         event.description = at
-    elif _is(name, b'lsid', 4) and event.lsid.at == NULL:
+    elif is_name(name, b'lsid', 4) and event.lsid.at == NULL:
         event.lsid = whole
     else:
         raise ValueError
@@ -111,34 +113,44 @@ cdef inline int _take_document(Event *event, Span name, const unsigned char *at,
 
 cdef inline int _take_number(Event *event, unsigned char kind, Span name, const unsigned char *at) except -1:
     """A part of eight bytes. Raises as `_take_document`."""
-    if kind == 0x11 and _is(name, b'clusterTime', 11) and event.time == NULL:
+    if kind == 0x11 and is_name(name, b'clusterTime', 11) and event.time == NULL:
         event.time = at
-    elif kind == 0x09 and _is(name, b'wallTime', 8) and event.wall == NULL:
+    elif kind == 0x09 and is_name(name, b'wallTime', 8) and event.wall == NULL:
         event.wall = at
-    elif kind == 0x12 and _is(name, b'txnNumber', 9) and event.number == NULL:
+    elif kind == 0x12 and is_name(name, b'txnNumber', 9) and event.number == NULL:
         event.number = at
     else:
         raise ValueError
     return 0
 
 
-cdef inline int _take_token(Event *event, const unsigned char *at, const unsigned char *last) except -1:
+cdef inline int take_token(Span *token, Span *bits, const unsigned char *at, const unsigned char *last) except -1:
     """What is in the resume token, whose bytes up to the last are these. See `cdc.mongo.reply.token_at`."""
     need(at, last, 7)
     if memcmp(at, b'\x02_data', 7):
         raise ValueError
-    at = _text(&event.token, at + 7, last)
+    at = _text(token, at + 7, last)
     if at < last:
         need(at, last, 16)
         if memcmp(at, b'\x05_typeBits', 11):
             raise ValueError
-        event.bits = Span(at + 16, LE32(at + 11))
+        bits[0] = Span(at + 16, LE32(at + 11))
         at += 16
-        need(at, last, event.bits.size)
-        at += event.bits.size
+        need(at, last, bits.size)
+        at += bits.size
     if at != last:
         raise ValueError
     return 0
+
+
+cdef inline object token_text(Span *token, Span *bits):
+    """The same as text."""
+    text = PyUnicode_DecodeLatin1(<const char *>token.at, token.size, NULL)
+    return f"{text}.{span_bytes(bits).hex()}" if bits.size else text
+
+
+cdef inline bytes span_bytes(Span *span):
+    return PyBytes_FromStringAndSize(<const char *>span.at, span.size)
 
 
 cdef inline const unsigned char *_text(Span *text, const unsigned char *at, const unsigned char *end) except NULL:

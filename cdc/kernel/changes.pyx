@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 from cdc.kernel.bson cimport Image, write_key
 from cdc.kernel.bson_kinds cimport put_types, tell_the_same, types_of
 from cdc.kernel.bson_value cimport LE64
-from cdc.kernel.change_event cimport Event, Span, is_together, op_of, parse
+from cdc.kernel.change_event cimport Event, is_together, op_of, parse, span_bytes, token_text
 from cdc.kernel.out cimport (
     Out, again, clear, is_ascii, put, put_byte, put_bytes, put_signed, put_text, put_unsigned, release,
 )
@@ -108,7 +108,7 @@ cdef class EventReader:
         if event.number == NULL:
             return 0
         try:
-            session = session_of(_bytes(&event.lsid))
+            session = session_of(span_bytes(&event.lsid))
         except MALFORMED as error:
             raise ValueError from error
         self._run_transaction = Key(LE64(event.time), session, <int64_t>LE64(event.number))
@@ -121,9 +121,7 @@ cdef class EventReader:
     cdef object _finish(self):
         cdef Event *last = &self._run_last
         cdef _Collection collection
-        token = PyUnicode_DecodeLatin1(<const char *>last.token.at, last.token.size, NULL)
-        if last.bits.size:
-            token = f"{token}.{_bytes(&last.bits).hex()}"
+        token = token_text(&last.token, &last.bits)
         newest = {}
         for collection in self._run_touched:
             if collection.newest >= 0:
@@ -135,7 +133,7 @@ cdef class EventReader:
 
     cdef _Collection _collection(self, Event *event):
         """Raises ValueError if it is not wanted."""
-        cdef bytes namespace = _bytes(&event.namespace)
+        cdef bytes namespace = span_bytes(&event.namespace)
         found = self._namespaces.get(namespace, self)
         if found is self:
             try:
@@ -236,10 +234,6 @@ cdef class EventReader:
         put_byte(value, 34)
         put_bytes(value, self._now)
         return again(value, at, length)
-
-
-cdef bytes _bytes(Span *span):
-    return PyBytes_FromStringAndSize(<const char *>span.at, span.size)
 
 
 cdef bytes _finished(Out *out):

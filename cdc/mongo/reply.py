@@ -7,8 +7,9 @@ https://www.mongodb.com/docs/manual/reference/command/getMore/
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
+from cdc import kernel
 from cdc.errors import ProtocolError
 from cdc.mongo.convert import MALFORMED
 
@@ -34,21 +35,32 @@ _COUNTED: Final = {
     "\x0d": 4,
     "\x0e": 4,
 }  # bytes that the count leaves out
+_compiled: Final = kernel.load("reply")
 _uint32: Final = Struct("<I").unpack_from
 _int64: Final = Struct("<q").unpack_from
 
 
-class Reply(NamedTuple):
-    """One batch of a change stream: the message, as bytes and as wire text (see `cdc.mongo.convert`), and in it.
+class Reply:
+    """One batch of a change stream: the message, and in it
 
     cursor: 0 if the stream has ended; token: everything up to there was sent; events: where each begins.
     """
 
-    raw: bytes
-    text: str
-    cursor: int
-    token: str
-    events: list[int]
+    __slots__ = ("_text", "cursor", "events", "raw", "token")
+
+    def __init__(self, raw: bytes, cursor: int, token: str, events: list[int]) -> None:
+        self.raw = raw
+        self.cursor = cursor
+        self.token = token
+        self.events = events
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The message as wire text (see `cdc.mongo.convert`), made where it is wanted."""
+        if self._text is None:
+            self._text = self.raw.decode("latin-1")
+        return self._text
 
 
 def fields(raw: bytes, text: str, at: int) -> Fields:
@@ -97,14 +109,21 @@ def token_at(raw: bytes, text: str, at: int) -> str:
 
 
 def read_reply(raw: bytes) -> Reply:
-    """Cut the reply to an aggregate or a getMore. Raises ProtocolError for one that is not of a change stream."""
+    """Cut the reply to an aggregate or a getMore, by the kernel if that can. Raises ProtocolError for one that is not
+    of a change stream."""
+    found = None if _compiled is None else _compiled.read_reply(raw)
+    return general_reply(raw) if found is None else Reply(raw, *found)
+
+
+def general_reply(raw: bytes) -> Reply:
+    """The same without the kernel."""
     text = raw.decode("latin-1")
     try:
         cursor = fields(raw, text, place(fields(raw, text, 0), "cursor", DOCUMENT))
         batch = "nextBatch" if "nextBatch" in cursor else "firstBatch"
         token = token_at(raw, text, place(cursor, "postBatchResumeToken", DOCUMENT))
         number = _int64(raw, place(cursor, "id", INT64))[0]
-        return Reply(raw, text, number, token, _events(raw, text, place(cursor, batch, _ARRAY)))
+        return Reply(raw, number, token, _events(raw, text, place(cursor, batch, _ARRAY)))
     except MALFORMED as error:
         raise ProtocolError(f"the server's reply is not that of a change stream: {error!r}") from error
 

@@ -33,7 +33,8 @@ MAX_PENDING: Final = (
 _BUSY_MS: Final = (
     1  # behind events: whether a transaction ends there is told by what follows, or that nothing does
 )
-_EVENTS_PER_TURN: Final = 64  # about 1 ms of decoding, then the loop gets its turn
+_TURN_S: Final = 0.001  # of decoding, then the loop gets its turn
+_EVENTS_AT_ONCE: Final = 64
 _CLOSE_S: Final = 0.3
 
 
@@ -133,31 +134,13 @@ class MongoStream:
 
     async def _add(self, reply: Reply) -> None:
         """Decode a batch, in small portions: the loop has other work."""
-        assembler, decoder, reader = self._assembler, self._decoder, self._reader
-        count = len(reply.events)
-        for first in range(0, count, _EVENTS_PER_TURN):
+        assembler = self._assembler
+        at = 0
+        while at < len(reply.events):
             while assembler.pending > MAX_PENDING and not self._closing:
                 self._room.clear()
                 await self._room.wait()
-            now = now_ms()
-            at, end = first, min(first + _EVENTS_PER_TURN, count)
-            while at < end:
-                run = (
-                    None
-                    if decoder.in_event
-                    else reader.read(reply, at, end, BATCH_BYTES, now, assembler.open)
-                )
-                if run is not None:
-                    at += len(run.records)
-                    assembler.add_run(run, now)
-                    continue
-                change = decoder.decode(reply.raw, reply.text, reply.events[at])
-                at += 1
-                if change is None:
-                    continue
-                assembler.add(change, now)
-                if change.images_missing:
-                    self._images_missing()
+            at = self._turn(reply, at)
             self._changed.set()
             await asyncio.sleep(0)
         if not reply.events:
@@ -165,6 +148,26 @@ class MongoStream:
             self._changed.set()
             if assembler.in_transaction:
                 await force_progress(self._client, self._target)
+
+    def _turn(self, reply: Reply, at: int) -> int:
+        """Decode a batch from event `at` on, as far as a turn goes; where to go on."""
+        assembler, decoder, reader = self._assembler, self._decoder, self._reader
+        now, ends_at = now_ms(), time.monotonic() + _TURN_S
+        while True:
+            end = min(at + _EVENTS_AT_ONCE, len(reply.events))
+            run = None if decoder.in_event else reader.read(reply, at, end, BATCH_BYTES, now, assembler.open)
+            if run is not None:
+                at += len(run.records)
+                assembler.add_run(run, now)
+            else:
+                change = decoder.decode(reply.raw, reply.text, reply.events[at])
+                at += 1
+                if change is not None:
+                    assembler.add(change, now)
+                    if change.images_missing:
+                        self._images_missing()
+            if at == len(reply.events) or assembler.pending > MAX_PENDING or time.monotonic() >= ends_at:
+                return at
 
 
 def now_ms() -> int:

@@ -23,7 +23,7 @@ from cdc import kernel
 from cdc.errors import ProtocolError
 from cdc.mongo.convert import MALFORMED, utf8
 from cdc.mongo.decode import Decoder
-from cdc.mongo.reply import read_reply
+from cdc.mongo.reply import Reply, general_reply, read_reply
 from cdc.mongo.shapes import Shapes, generate
 from cdc.mongo.values import Document, Row, encode_document, general_document, row
 from support.bson_reference import OPTIONS, reference_row
@@ -213,7 +213,7 @@ EVENT = {
     "documentKey": {"_id": 1},
     "fullDocumentBeforeChange": {"_id": 1, "a": "e", "l": [], "o": ObjectId()},
 }
-REPLY = {
+REPLY: dict[str, Any] = {
     "cursor": {"nextBatch": [EVENT], "postBatchResumeToken": TOKEN, "id": Int64(1), "ns": "x"},
     "ok": 1.0,
 }
@@ -248,6 +248,36 @@ def test_garbage(data: st.DataObject) -> None:
         read_all(bytes(raw))
     except ProtocolError:
         return
+
+
+COMPILED_REPLY = [part.read_reply for part in [kernel.load("reply")] if part is not None]
+
+
+def told(reply: Reply) -> tuple[int, str, list[int]]:
+    return reply.cursor, reply.token, reply.events
+
+
+@settings(max_examples=500)
+@given(st.data())
+def test_the_kernel_cuts_a_reply_as_the_general_does(data: st.DataObject) -> None:
+    token = data.draw(st.sampled_from([TOKEN, {**TOKEN, "_typeBits": b"\x40"}, {**TOKEN, "_typeBits": b""}]))
+    cursor = {
+        **REPLY["cursor"],
+        "nextBatch": [EVENT] * data.draw(st.integers(0, 12)),
+        "postBatchResumeToken": token,
+    }
+    more = data.draw(
+        st.sampled_from([{}, {"$clusterTime": {"a": 1}, "operationTime": Timestamp(1, 2), "b": b"x"}])
+    )
+    sound = bson({"cursor": cursor, "ok": 1.0, **more})
+    raw = bytearray(sound)
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=3)):
+        raw[place] = data.draw(st.integers(0, 255))
+    broken = bytes(raw[: data.draw(st.sampled_from([len(raw), data.draw(st.integers(0, len(raw)))]))])
+    for read_compiled in COMPILED_REPLY:
+        assert read_compiled(sound) == told(general_reply(sound))
+        found = read_compiled(broken)
+        assert found is None or found == told(general_reply(broken))
 
 
 @settings(max_examples=300)

@@ -202,9 +202,9 @@ def init(conn: str, output: Path | None, project: str | None, live: tuple[str, .
 @options.config_file
 def check(file: Path) -> None:
     """Tell for every requirement of every database whether it is met, or the statement that mends it."""
+    from cdc.connector import connector_of
     from cdc.errors import ConfigError, LivetailError
     from cdc.process import CHECK_FAILED, fail, load_config
-    from cdc.runner import requirements_of
 
     config = load_config("check", file)
     failed = 0
@@ -214,7 +214,7 @@ def check(file: Path) -> None:
             continue
         click.echo(f"{alias}:")
         try:
-            requirements = asyncio.run(requirements_of(config, alias))
+            requirements = asyncio.run(connector_of(config, alias).requirements())
         except ConfigError as error:
             fail("check", error)
         except LivetailError as error:

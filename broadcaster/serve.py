@@ -20,9 +20,9 @@ from broadcaster.snapshot.reader import SnapshotReader
 from broadcaster.subscription import Subscription
 from broadcaster.worker import Worker
 from cdc.config import Config
+from cdc.connector import connector_of
 from cdc.log import EventLog
 from cdc.process import listen
-from cdc.runner import requirements_of
 
 Report = Callable[[], Mapping[str, Any]]
 
@@ -118,7 +118,7 @@ def _reader(config: Config, alias: str) -> SnapshotReader:
 
 
 async def _requirements(config: Config, alias: str) -> list[dict[str, Any]]:
-    return [asdict(requirement) for requirement in await requirements_of(config, alias)]
+    return [asdict(requirement) for requirement in await connector_of(config, alias).requirements()]
 
 
 def base_url(address: tuple[str, int]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cdc.config_parse import can_be_named, parse, type_of
+from cdc.connector import connector_of
 from cdc.errors import ConfigError
 from cdc.outline import ALIASES, Entry, Outline, mask, project_name, render
 from cdc.requirement import Requirement
-from cdc.runner import inventory_of, requirements_of, whereabouts_of
 
 _ITS_OWN: Final = ("", "primary key", "engine")
 """What is the table's own fault; all else may be mended from outside."""
@@ -44,9 +44,9 @@ async def draft(
     environ = {**environ, **outline.masked.variables}
     alias = ALIASES[kind]
     config = parse(render(outline), environ, where)
-    described, database = whereabouts_of(config, alias)
+    described, database = connector_of(config, alias).whereabouts()
     outline = replace(outline, where=described, project=project or project_name(database))
-    found = await inventory_of(config, alias)
+    found = await connector_of(config, alias).inventory()
     for name in live:
         if name not in found:
             near = difflib.get_close_matches(name, found, n=3)
@@ -56,7 +56,7 @@ async def draft(
     all_live = replace(outline, entries=[Entry(name, live=True) for name in usable])
     unmet = []
     if usable:
-        checked = await requirements_of(parse(render(all_live), environ, where), alias)
+        checked = await connector_of(parse(render(all_live), environ, where), alias).requirements()
         unmet = [each for each in checked if not each.ok and not each.automatic]
     entries = [
         _entry(name, called, unmet, live=name in live) if name in usable else Entry(name, False, (_UNNAMED,))

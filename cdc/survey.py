@@ -8,10 +8,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from cdc.config import Config
+from cdc.connector import connector_of
 from cdc.errors import ConfigError, LivetailError
 from cdc.log import LogState
 from cdc.logs import Logs
-from cdc.runner import place_of, status_of, tailed
+from cdc.runner import tailed
 from cdc.status import DatabaseStatus, Fact, Part, log_facts
 
 _PATIENCE_S: Final = 15.0
@@ -30,7 +31,7 @@ async def _database(config: Config, logs: Logs, alias: str, clock: Callable[[], 
         nonlocal state
         state = await logs(alias).state()
         after = None if state is None else state.position
-        place = None if after is None else place_of(config, alias, after)
+        place = None if after is None else connector_of(config, alias).place(after)
         return log_facts(state, place, clock())
 
     log = await _part(ask_log())
@@ -38,7 +39,7 @@ async def _database(config: Config, logs: Logs, alias: str, clock: Callable[[], 
     topics, tailers, source = await asyncio.gather(
         _part(logs.topic_facts(alias)),
         _part(logs.tailer_facts(alias)),
-        _part(status_of(config, alias, after)),
+        _part(connector_of(config, alias).status(after)),
     )
     return DatabaseStatus(
         alias,

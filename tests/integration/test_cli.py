@@ -173,7 +173,7 @@ def test_help_and_version(cli: Cli) -> None:
         )
     for module in ("cdc", "broadcaster"):
         assert f"Usage: python -m {module} [OPTIONS]" in cli.end([module, "--help"], 0)
-    assert cli.end([*LIVETAIL, "--version"], 0).startswith("livetail, version ")
+    assert cli.end([*LIVETAIL, "--version"], 0).startswith(f"livetail {VERSION}, kernel: ")
 
 
 @pytest.mark.parametrize(

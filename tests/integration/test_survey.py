@@ -14,8 +14,8 @@ import yaml
 
 from cdc.config import Config
 from cdc.config_parse import parse
+from cdc.connector import connector_of
 from cdc.logs import Logs
-from cdc.runner import source_of
 from cdc.survey import survey
 from servers.kafka_cluster import Kafka
 from servers.mongo import LEAKS, MongoDatabase
@@ -43,7 +43,7 @@ async def told(config: Config, logs: Logs) -> tuple[bool, dict[str, Any], dict[s
 async def tail_one(config: Config, logs: Logs, write: Callable[[], object]) -> None:
     """Tail until there is one event."""
     tail = Tail(logs("db"))
-    async with tail.running(lambda metrics: source_of(config, "db", metrics)):
+    async with tail.running(lambda metrics: connector_of(config, "db").source(metrics)):
         await tail.until(lambda tail: bool(tail.positions))
         await asyncio.to_thread(write)
         await tail.count(1)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from cdc.config_parse import parse
+from cdc.connector import connector_of
 from cdc.errors import ConfigError
 from cdc.metrics import Metrics
 from cdc.postgres.target import Target, default_name, identifier, literal, table_name
-from cdc.runner import source_of, tailed
+from cdc.runner import tailed
 
 CONFIG = """
 id: todo-app
@@ -78,5 +79,5 @@ def test_one_table_is_one_collection() -> None:
 def test_a_connection_string_that_is_none_shows_nothing_of_itself() -> None:
     config = parse(CONFIG.format(conn="postgresql://u:hunter2@h:port/d?x", other="b"), {})
     with pytest.raises(ConfigError, match="`conn` is not") as caught:
-        source_of(config, "sql-postgres", Metrics(CollectorRegistry()).database("sql-postgres"))
+        connector_of(config, "sql-postgres").source(Metrics(CollectorRegistry()).database("sql-postgres"))
     assert "hunter2" not in str(caught.value)

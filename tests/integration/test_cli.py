@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 import yaml
 
+from cdc import VERSION
 from servers.mysql import MysqlDatabase
 from servers.postgres import Database
 from servers.proxy import Proxy

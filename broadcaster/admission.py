@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 from broadcaster.errors import RequestError
@@ -29,10 +28,9 @@ class Admission:
         if self._connections >= most:
             raise RequestError("too_many_connections", f"at most {most} (connections)")
 
-    @contextmanager
-    def admitted(self, claims: Mapping[str, Any] | None, subscriptions: int) -> Iterator[None]:
-        """A connection with so many live queries, as long as this lasts. claims: of its token, None without one. Raises
-        RequestError: too_many_connections, too_many_subscriptions."""
+    def admitted(self, claims: Mapping[str, Any] | None, subscriptions: int) -> Admitted:
+        """A connection with so many live queries is in. claims: of its token, None without one. Raises RequestError:
+        too_many_connections, too_many_subscriptions."""
         self.check()
         holder = None if claims is None else _holder(claims)
         most = self._limits.subscriptions_per_token
@@ -44,14 +42,42 @@ class Admission:
         self._connections += 1
         if holder is not None:
             self._subscriptions[holder] += subscriptions
-        try:
-            yield
-        finally:
-            self._connections -= 1
-            if holder is not None:
-                self._subscriptions[holder] -= subscriptions
-                if not self._subscriptions[holder]:
-                    del self._subscriptions[holder]
+        return Admitted(self, holder, subscriptions)
+
+    def leave(self, holder: str | None, subscriptions: int) -> None:
+        """One that was in is not any more."""
+        self._connections -= 1
+        if holder is not None:
+            self._subscriptions[holder] -= subscriptions
+            if not self._subscriptions[holder]:
+                del self._subscriptions[holder]
+
+
+class Admitted:
+    """A connection that is in. As a context manager it leaves at the end, unless it is to `stay` until `leave`."""
+
+    __slots__ = ("_admission", "_holder", "_stays", "_subscriptions")
+
+    def __init__(self, admission: Admission, holder: str | None, subscriptions: int) -> None:
+        self._admission = admission
+        self._holder = holder
+        self._subscriptions = subscriptions
+        self._stays = False
+
+    def stay(self) -> None:
+        """What comes of it is not known at the end of the `with`."""
+        self._stays = True
+
+    def leave(self) -> None:
+        """There is room for another. Call once, of one that stayed."""
+        self._admission.leave(self._holder, self._subscriptions)
+
+    def __enter__(self) -> Admitted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._stays:
+            self.leave()
 
 
 def _holder(claims: Mapping[str, Any]) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,20 +13,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from broadcaster import request as requests
-from broadcaster.access import Access, Grants
+from broadcaster.access import Access
 from broadcaster.admission import Admission
 from broadcaster.assets import add_assets
-from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
 from broadcaster.hub import Hub
 from broadcaster.identity import Identity
 from broadcaster.metrics import Metrics
 from broadcaster.openapi import openapi
-from broadcaster.outbox import Outbox, Tick
 from broadcaster.predicate import Node
 from broadcaster.siblings import Siblings
-from broadcaster.sse import Cursor, parse_cursor, retry
-from broadcaster.subscription import Subscription
+from broadcaster.sse import Cursor, parse_cursor
+from broadcaster.streams import Streams
 from broadcaster.tickets import TICKET_SECONDS
 from broadcaster.view import View
 from broadcaster.worker import Worker
@@ -46,13 +41,7 @@ _http_log.addFilter(
     )
 )
 
-_STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "private, no-cache, no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
 _MAX_LINE_BYTES = 64 * 1024
-_RETRY_MS = (1_000, 4_000)
 _RETRY_AFTER_SECONDS = "2"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -79,8 +68,7 @@ class App:
         self._limits = config.realtime.limits
         self._admission = Admission(self._limits)
         self.access = Access(config, hub.feeds, hub.found, worker)
-        self._connections: set[Connection] = set()
-        self._tick = Tick()
+        self._streams = Streams(hub, self.access, metrics, config.realtime)
         self._closing = False
         self.siblings = None if worker is None else Siblings(worker, self._exposition, readiness)
 
@@ -163,71 +151,20 @@ class App:
                 f"at most {limits.subscriptions_per_connection} on one stream (subscriptionsPerConnection)",
             )
         identity = await self.access.identify(request)
-        with self._admission.admitted(None if identity is None else identity.claims, len(wanted)):
+        with self._admission.admitted(None if identity is None else identity.claims, len(wanted)) as admitted:
             granted = [await self._grant(one, identity) for one in wanted]
             text = request.headers.get("Last-Event-ID") or cursor_given
             if not text:
                 self._hub.check_room({one.database for one in wanted})
-            cursor = (parse_cursor(text) or Cursor()) if text else None
-            grants = list(zip(wanted, granted, strict=True))
-            return await self._open(request, grants, cursor, identity, coalesce=coalesce)
-
-    async def _open(
-        self,
-        request: web.Request,
-        granted: Grants,
-        cursor: Cursor | None,
-        identity: Identity | None,
-        *,
-        coalesce: bool,
-    ) -> web.StreamResponse:
-        """The stream of live queries that the client may have."""
-        response = web.StreamResponse(headers=_STREAM_HEADERS | self._cors(request))
-        is_chunked = request.version >= (1, 1)
-        if is_chunked:
-            response.enable_chunked_encoding()
-        try:
-            writer = await response.prepare(request)
-            assert writer is not None
-            await response.write(retry(random.randint(*_RETRY_MS)))
-        except ConnectionResetError:  # the client has gone meanwhile
-            return response
-        if request.transport is None:
-            return response
-        outbox = Outbox(
-            request.transport,
-            writer,
-            tick=self._tick,
-            is_chunked=is_chunked,
-            limit=self._limits.unsent_bytes,
-            on_evict=self._evicted,
-        )
-        connection = Connection(
-            outbox,
-            {one.database: self._hub.feeds[one.database] for one, _ in granted},
-            self._metrics,
-            coalesces=coalesce,
-            on_behind=self._hub.catch_up,
-        )
-        for one, (node, view) in granted:
-            connection.subscriptions[one.id] = Subscription(
-                one.id,
-                self._hub.feeds[one.database].intern(one.collection, node, view, one.order, one.aggregation),
-                connection,
-                skip_initial=one.skip_initial,
-                limits=self._limits,
+            return await self._streams.open(
+                request,
+                list(zip(wanted, granted, strict=True)),
+                (parse_cursor(text) or Cursor()) if text else None,
+                identity,
+                admitted,
+                coalesce=coalesce,
+                headers=self._cors(request),
             )
-        changing = [(one, grant) for one, grant in granted if self.access.asks_others(one)]
-        recheck = asyncio.create_task(self._recheck(connection, changing, identity)) if changing else None
-        try:
-            await self._serve(connection, cursor, identity)
-        finally:
-            if recheck is not None:
-                recheck.cancel()
-        if not request.transport or request.transport.is_closing():
-            return response
-        await response.write_eof()
-        return response
 
     async def _grant(self, one: requests.Wanted, identity: Identity | None) -> tuple[Node, View]:
         """As `Access.grant`. Of several live queries, the error's path tells which one is refused."""
@@ -238,56 +175,9 @@ class App:
                 error.path = one.path
             raise
 
-    async def _recheck(self, connection: Connection, granted: Grants, identity: Identity | None) -> None:
-        """End the connection once a client may read something else than when it came: it reconnects to what it may."""
-        try:
-            one, error = await self.access.until_changed(granted, identity)
-            connection.error(connection.subscriptions[one.id], error)
-        except Exception:
-            log.exception("what a client may read cannot be found out; its connection is closed")
-            connection.error(None, RequestError("internal", "the server made a mistake; reconnect"))
-        connection.outbox.close()
-
-    async def _serve(self, connection: Connection, cursor: Cursor | None, identity: Identity | None) -> None:
-        """Run the connection until either side closes it, or the client's token ends."""
-        self._connections.add(connection)
-        self._count()
-        closed = connection.outbox.closed
-        heartbeat = self._config.realtime.heartbeat
-        pause = random.uniform(heartbeat / 2, heartbeat)
-        try:
-            self._hub.start(connection, list(connection.subscriptions.values()), cursor)
-            while not closed.is_set():
-                left = float("inf") if identity is None else identity.expires - time.time()
-                if left <= 0:
-                    connection.error(
-                        None,
-                        RequestError("token_expired", "the token has expired; reconnect with a fresh one"),
-                    )
-                    connection.outbox.close()
-                    break
-                try:
-                    async with asyncio.timeout(min(pause, left)):
-                        await closed.wait()
-                except TimeoutError:
-                    if pause <= left:
-                        connection.progress()
-                        pause = heartbeat
-        finally:
-            self._hub.stop(connection)
-            self._connections.discard(connection)
-            self._count()
-
-    def _evicted(self) -> None:
-        self._metrics.evictions.labels("slow_reader").inc()
-
-    def _count(self) -> None:
-        self._metrics.connections.set(len(self._connections))
-
     async def _shutdown(self, _: web.Application) -> None:
         self._closing = True
-        for connection in list(self._connections):
-            connection.outbox.close()
+        await self._streams.close()
 
     # -- the rest ---------------------------------------------------------------------------------------------
 
@@ -304,7 +194,7 @@ class App:
 
     def _exposition(self) -> bytes:
         """The metrics of this process, as text."""
-        connections = self._connections
+        connections = self._streams.connections
         self._metrics.ready.set(self._readiness()["ready"])
         self._metrics.outbox_bytes.set(sum(connection.outbox.unsent for connection in connections))
         subscriptions = [s for connection in connections for s in connection.subscriptions.values()]

@@ -153,6 +153,11 @@ class Connection:
         for payload in payloads:
             self.outbox.send(payload)
 
+    def close(self) -> None:
+        """End the stream after what was told so far."""
+        self.leave()
+        self.outbox.close()
+
     # -- events -----------------------------------------------------------------------------------------------
 
     def push(self, event: bytes, data: bytes) -> None:

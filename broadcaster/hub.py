@@ -177,11 +177,11 @@ class Hub:
         try:
             await work
         except ConnectionResetError:
-            connection.outbox.close()
+            connection.close()
         except Exception:
             log.exception("a subscription failed; its connection is closed, the client will resume")
             connection.error(None, RequestError("internal", "the server made a mistake; reconnect"))
-            connection.outbox.close()
+            connection.close()
 
     async def _begin(
         self, connection: Connection, feed: Feed, subscriptions: list[Subscription], cursor: Cursor | None

@@ -229,5 +229,5 @@ class _Pass:
             outbox = replay.connection.outbox
             if outbox.unsent > _DRAIN_BYTES:
                 outbox.flush()
-                if outbox.unsent > _DRAIN_BYTES or outbox.closed.is_set():
+                if outbox.unsent > _DRAIN_BYTES or outbox.is_closed:
                     self._release(replay)

@@ -10,12 +10,16 @@ import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
 _VERSION = 1
 _DIGEST_BYTES = 6
 _MAX_CURSOR_CHARS = 16_384
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+"""Ends a chunked response (RFC 9112 §7.1)."""
 
 
 def frame(event: bytes, data: bytes, cursor: bytes | None = None) -> bytes:

@@ -32,6 +32,8 @@ _USUAL: Final = LogStyle()
 _STOP_SECONDS: Final = 4.0
 _YOUNG_OBJECTS: Final = 20_000
 _DESCRIPTORS: Final = 1 << 16
+_BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; of more, as when all clients come back at once, some are seconds late."""
 
 
 def load_config(name: str, file: Path) -> Config:
@@ -64,7 +66,7 @@ async def listen(runner: web.AppRunner, address: tuple[str, int], *, shared: boo
     cannot be."""
     await runner.setup()
     try:
-        await web.TCPSite(runner, *address, reuse_port=shared).start()
+        await web.TCPSite(runner, *address, backlog=_BACKLOG, reuse_port=shared).start()
     except OSError as error:
         raise unusable(address, error) from error
 

@@ -28,7 +28,7 @@ class _Slow:
         self.tick = tick
         self.transport = self
         self.sent = b""
-        self.closed = asyncio.Event()
+        self.is_closed = False
         self._dice = dice
         self._share = share
 
@@ -38,7 +38,7 @@ class _Slow:
 
     @property
     def is_idle(self) -> bool:
-        return not self.unsent and not self.closed.is_set()
+        return not self.unsent and not self.is_closed
 
     def send(self, payload: bytes, *, asked: bool = False) -> None:
         self.sent += payload
@@ -50,7 +50,7 @@ class _Slow:
         return self.unsent
 
     def is_closing(self) -> bool:
-        return self.closed.is_set()
+        return self.is_closed
 
     def check(self) -> None:
         pass
@@ -63,7 +63,7 @@ class _Slow:
             await asyncio.sleep(0)
 
     def close(self) -> None:
-        self.closed.set()
+        self.is_closed = True
 
 
 class _Portioned:

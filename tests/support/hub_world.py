@@ -65,7 +65,7 @@ class FakeOutbox:
         self.tick = tick
         self.transport = self
         self.sent = b""
-        self.closed = asyncio.Event()
+        self.is_closed = False
         self.unsent = 0
         self.limit = 1 << 20
         self.evicted = False
@@ -82,11 +82,11 @@ class FakeOutbox:
         return self.unsent
 
     def is_closing(self) -> bool:
-        return self.closed.is_set()
+        return self.is_closed
 
     @property
     def is_idle(self) -> bool:
-        return not self.unsent and not self.closed.is_set()
+        return not self.unsent and not self.is_closed
 
     def check(self) -> None:
         pass
@@ -99,10 +99,10 @@ class FakeOutbox:
 
     def evict(self) -> None:
         self.evicted = True
-        self.closed.set()
+        self.is_closed = True
 
     def close(self) -> None:
-        self.closed.set()
+        self.is_closed = True
 
 
 class FakeReader:

@@ -16,18 +16,28 @@ class Wire(asyncio.Transport):
         self.stalled = False
         self.closing = False
         self.writes: list[bytes | bytearray | memoryview] = []
+        self.protocol: asyncio.BaseProtocol | None = None
         self._waiting = b""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(data)
         if not self.closing:
             self._waiting += data
+            if self.stalled and self.protocol is not None:
+                self.protocol.pause_writing()
             self.read()
 
     def read(self) -> None:
         """Let the other end read what waits for it, unless it is stalled."""
         if not self.stalled:
             self.sent, self._waiting = self.sent + self._waiting, b""
+            if self.protocol is not None:
+                self.protocol.resume_writing()
+            if self.closing:
+                self._lose()
 
     def get_write_buffer_size(self) -> int:
         return len(self._waiting)
@@ -35,42 +45,40 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
+    def close(self) -> None:
+        self.closing = True
+        if not self._waiting:
+            self._lose()
+
     def abort(self) -> None:
         self.closing = True
         self._waiting = b""
+        self._lose()
 
-
-class Writer:
-    """A response's flow control: `drain` waits until the transport is empty."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-
-    async def drain(self) -> None:
-        while self._transport.get_write_buffer_size():
-            if self._transport.is_closing():
-                raise ConnectionError("Connection lost")  # what aiohttp says of a peer's RST
-            await asyncio.sleep(0)
+    def _lose(self) -> None:
+        """As transports do: later than now, once."""
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            asyncio.get_running_loop().call_soon(protocol.connection_lost, None)
 
 
 class WiredOutbox(Outbox):
-    """`evicted` counts how often its reader was too slow."""
+    """`evicted` counts how often its reader was too slow, `lost` how often the transport was closed."""
 
     def __init__(self, tick: Tick, *, limit: int = 1 << 20, is_chunked: bool = False) -> None:
         self.wire = Wire()
-        self.evicted = 0
+        self.evicted = self.lost = 0
 
         def evict() -> None:
             self.evicted += 1
 
+        def lose(_: Outbox) -> None:
+            self.lost += 1
+
         super().__init__(
-            self.wire,
-            Writer(self.wire),  # type: ignore[arg-type]
-            tick=tick,
-            is_chunked=is_chunked,
-            limit=limit,
-            on_evict=evict,
+            self.wire, tick=tick, is_chunked=is_chunked, limit=limit, on_evict=evict, on_lost=lose
         )
+        self.wire.set_protocol(self)
 
     @property
     def sent(self) -> bytes:

@@ -9,9 +9,11 @@ from libc.stdlib cimport atoi
 from libc.string cimport memset
 
 from cdc.kernel.binlog_values cimport (
-    PyOS_double_to_string, decimal_size, double_at, little, little_signed, put_decimal, put_padded,
+    decimal_size, double_at, little, little_signed, put_decimal, put_padded,
 )
-from cdc.kernel.out cimport Out, put, put_byte, put_bytes, put_signed, put_string, put_text, put_unsigned, release
+from cdc.kernel.out cimport (
+    Out, PyOS_double_to_string, put, put_byte, put_bytes, put_signed, put_string, put_text, put_unsigned, release,
+)
 
 from cdc.mysql.binary_json import DEPTH, FIXED_POINT, opaque
 from cdc.mysql.binary_json import text_of as twin

@@ -1,36 +1,44 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""The compiled twin of `cdc.mysql.rowcode` and `cdc.mysql.rowwriter`: rows events straight into finished change events.
+"""The compiled twin of `cdc.mysql.rowwriter` and `cdc.mysql.single`: rows events straight into finished change events, and
+transactions of one row as a whole.
 
-What is not exactly what every table sees all day is left untouched, for the twin to read or to refuse.
+What is not exactly what every table sees all day is left untouched, for the twins and the general way to read or to refuse.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint64_t
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from cdc.kernel.binary_json cimport put_document
 from cdc.kernel.binlog_values cimport (
-    double_at, float_at, little, little_signed, put_base64, put_datetime, put_day, put_decimal, put_float, put_repr,
-    put_time, put_timestamp,
+    double_at, float_at, little, little_signed, put_datetime, put_day, put_decimal, put_float, put_time, put_timestamp,
 )
+from cdc.kernel.crc32 cimport crc32_begin, crc32_of
 from cdc.kernel.json_text cimport put_compact
 from cdc.kernel.out cimport (
-    Out, again, clear, is_ascii, put, put_byte, put_bytes, put_signed, put_string, put_text, put_unsigned, release,
+    Out, again, clear, is_ascii, put, put_base64, put_byte, put_bytes, put_double, put_signed, put_string, put_text,
+    put_unsigned, release,
 )
 
 from cdc.mysql import binlog
 from cdc.mysql.forms import SAFE_INTEGER
 from cdc.mysql.rowcode import ROW_ERRORS
+from cdc.mysql.single import Singles
 from cdc.mysql.ways import Way
+from cdc.wire_text import json_name
 
 include "binlog_row.pxi"
 
-cdef dict OPS = {
-    binlog.WRITE_ROWS: INSERT, binlog.WRITE_ROWS_V1: INSERT, binlog.UPDATE_ROWS: UPDATE,
-    binlog.UPDATE_ROWS_V1: UPDATE, binlog.DELETE_ROWS: DELETE, binlog.DELETE_ROWS_V1: DELETE,
-}
+cdef int WRITE_ROWS_V1 = binlog.WRITE_ROWS_V1, WRITE_ROWS = binlog.WRITE_ROWS
+
+
+cdef inline int op_of(int kind) noexcept:
+    """The op of a rows event of this type; 0: it is another."""
+    kind -= WRITE_ROWS if kind >= WRITE_ROWS else WRITE_ROWS_V1
+    return INSERT if kind == 0 else UPDATE if kind == 1 else DELETE if kind == 2 else 0
 
 
 cdef class RowWriter(_Rows):
@@ -60,8 +68,8 @@ cdef class RowWriter(_Rows):
     def add(self, int kind, bytes data, Py_ssize_t at, Py_ssize_t end, place):
         """See `cdc.mysql.rowwriter.RowWriter.add`."""
         cdef const unsigned char *body = data
-        op = OPS.get(kind)
-        if op is not None and 0 <= at <= end <= len(data):
+        cdef int op = op_of(kind)
+        if op and 0 <= at <= end <= len(data):
             try:
                 if self._read(op, body + at, body + end, place):
                     return True
@@ -158,3 +166,7 @@ cdef class RowWriter(_Rows):
             return self.types_of(self.marked)
         kinds = {**(self._types[self.old_marked] or {}), **(self._types[self.marked] or {})}
         return self._writer.types(kinds).encode("latin-1")
+
+
+crc32_begin()
+include "binlog_single.pxi"

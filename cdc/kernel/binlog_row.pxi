@@ -180,13 +180,15 @@ cdef class _Rows:
         elif way == TIME:
             put_time(rows, data, detail)
         elif way == DOUBLE:
-            put_repr(rows, double_at(data))
+            _put_double(rows, double_at(data))
         elif way == FLOAT:
             put_float(rows, float_at(data))
         elif way == LABEL and little(data, column.width) < <uint64_t>len(<tuple>self.labels[i]):
             put_bytes(rows, <bytes>(<tuple>self.labels[i])[<Py_ssize_t>little(data, column.width)])
-        elif way == BYTES:
-            put_base64(rows, text, size, detail)
+        elif way == BYTES and size >= detail:
+            put_byte(rows, 34)
+            put_base64(rows, text, size)
+            put_byte(rows, 34)
         elif way == YEAR:
             put_unsigned(rows, data[0] + 1900 if data[0] else 0)
         else:
@@ -261,3 +263,9 @@ cdef inline int _put_integer(Out *out, const unsigned char *data, int width, bin
     if is_unsigned:
         return put_unsigned(out, little(data, width))
     return put_signed(out, little_signed(data, width))
+
+
+cdef inline int _put_double(Out *out, double value) except -1:
+    if not isfinite(value):
+        raise ValueError("a DOUBLE that is not finite")
+    return put_double(out, value)

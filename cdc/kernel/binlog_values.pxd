@@ -4,15 +4,13 @@
 from cpython.mem cimport PyMem_Free
 from libc.math cimport fabs, isfinite, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
-from cdc.kernel.out cimport Out, grow, put, put_byte, put_unsigned
+from cdc.kernel.out cimport Out, PyOS_double_to_string, put, put_byte, put_double, put_unsigned
 
 
 cdef extern from "Python.h":
-    char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind) except NULL
     double PyOS_string_to_double(const char *text, char **end, object overflow) except? -1.0
-    int Py_DTSF_ADD_DOT_0
 
 
 cdef extern from *:
@@ -21,11 +19,9 @@ cdef extern from *:
         1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000
     };
     static const int decimal_bytes[10] = {0, 1, 1, 2, 2, 3, 3, 4, 4, 4};
-    static const char base64_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     """
     const uint32_t powers_of_ten[10]
     const int decimal_bytes[10]
-    const char base64_letters[65]
 
 
 cdef inline uint64_t little(const unsigned char *at, int size) noexcept:
@@ -183,18 +179,6 @@ cdef inline int put_time(Out *out, const unsigned char *data, int extra) except 
     return put_byte(out, 34)
 
 
-cdef inline int put_repr(Out *out, double value) except -1:
-    """A number as Python prints it."""
-    cdef char *text
-    if not isfinite(value):
-        raise ValueError("a number that is not finite")
-    text = PyOS_double_to_string(value, b'r', 0, Py_DTSF_ADD_DOT_0, NULL)
-    try:
-        return put(out, text, strlen(text))
-    finally:
-        PyMem_Free(text)
-
-
 cdef inline int put_float(Out *out, float value) except -1:
     """See `cdc.mysql.scalars.float32`."""
     cdef int digits = 6 if fabs(value) >= 2.0 ** -126 else 1
@@ -213,33 +197,7 @@ cdef inline int put_float(Out *out, float value) except -1:
         digits += 1
     if isinf(<float>shorter):
         raise ValueError("no FLOAT")
-    return put_repr(out, shorter)
-
-
-cdef inline int put_base64(Out *out, const unsigned char *data, Py_ssize_t size, Py_ssize_t padded) except -1:
-    """Append bytes as a JSON string in base64, with zeros behind them up to the padded size."""
-    cdef Py_ssize_t at = 0, whole = max(size, padded)
-    cdef unsigned char *to
-    cdef uint32_t bits
-    grow(out, (whole + 2) // 3 * 4 + 2)
-    to = out.data + out.size
-    to[0] = 34
-    to += 1
-    while at < whole:
-        bits = 0
-        if at + 3 <= size:
-            bits = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
-        else:
-            bits = (data[at] << 16 if at < size else 0) | (data[at + 1] << 8 if at + 1 < size else 0)
-        to[0] = base64_letters[bits >> 18]
-        to[1] = base64_letters[bits >> 12 & 63]
-        to[2] = base64_letters[bits >> 6 & 63] if at + 1 < whole else 61
-        to[3] = base64_letters[bits & 63] if at + 2 < whole else 61
-        to += 4
-        at += 3
-    to[0] = 34
-    out.size = to + 1 - out.data
-    return 0
+    return put_double(out, shorter)
 
 
 cdef inline double double_at(const unsigned char *data) noexcept:

@@ -18,6 +18,7 @@ cdef inline const unsigned char *json_space(const unsigned char *at, const unsig
 
 cdef inline const unsigned char *json_string(const unsigned char *at, const unsigned char *end) noexcept:
     """Behind the string that begins here; NULL: unusual, as is a surrogate."""
+    cdef unsigned char letter
     cdef int i
     if at >= end or at[0] != 34:
         return NULL
@@ -30,15 +31,16 @@ cdef inline const unsigned char *json_string(const unsigned char *at, const unsi
             return at + 1
         if end - at < 2:
             return NULL
+        letter = at[1]
         at += 2
-        if at[-1] == 117:
+        if letter == 117:
             if end - at < 4 or ((at[0] | 32) == 100 and at[1] > 55):
                 return NULL
             for i in range(4):
                 if not (48 <= at[i] <= 57 or 97 <= (at[i] | 32) <= 102):
                     return NULL
             at += 4
-        elif at[-1] not in (34, 92, 47, 98, 102, 110, 114, 116):
+        elif letter not in (34, 92, 47, 98, 102, 110, 114, 116):
             return NULL
 
 

@@ -19,7 +19,7 @@ from cdc.mysql.binlog import HEADER, HEADER_SIZE, Begin, Query
 from cdc.mysql.events import EventReader
 from cdc.mysql.gtid import GtidPosition, GtidSet
 from cdc.mysql.packets import Packets, Span
-from cdc.mysql.single import SingleReader
+from cdc.mysql.single import single_reader
 from cdc.mysql.statement import Control, control, xid_of
 from cdc.mysql.tables import Catalog, Tables
 from cdc.mysql.writer import Origin
@@ -86,7 +86,7 @@ class Assembler:
         self._transaction = Transaction()
         self._origin = origin
         self._tables = Tables(origin, collections, catalog, self._transaction, mariadb=mariadb)
-        self._single = SingleReader(self._tables.current, mariadb=mariadb, numbered=numbered)
+        self._single = single_reader(self._tables.current, mariadb=mariadb, numbered=numbered)
         self._pending = Pending()
         self._complete: deque[_Complete] = deque()
         self._resets: list[Reset] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from cdc.mysql.imagecode import ImageCode
 from cdc.mysql.readings import NAMES, Reading
@@ -13,6 +13,8 @@ from cdc.mysql.table import Hint
 from cdc.mysql.tablemap import TableMap
 from cdc.mysql.ways import Way
 from cdc.wire_text import RowTypes, indent, json_name
+
+_PARTLY: Final = (Way.CALL, Way.ASCII, Way.BYTES, Way.DOCUMENT)
 
 Convert: TypeAlias = Callable[[bytes], tuple[str, int]]
 """All bytes of a value, its size before it included, to its JSON as wire text, and `1 << i` if the value is marked."""
@@ -55,7 +57,7 @@ def plan_rows(table: TableMap, hints: Mapping[str, Hint]) -> RowPlan:
             tuple(label.encode("latin-1") for label in reading.labels),
             reading.width,
             bool(reading.size),
-            _converter(code, reading, i) if reading.way in (Way.CALL, Way.ASCII, Way.DOCUMENT) else None,
+            _converter(code, reading, i) if reading.way in _PARTLY else None,
         )
         for i, (column, reading) in enumerate(zip(table.columns, readings, strict=True))
     ]

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from zlib import crc32
 
+from cdc import kernel
 from cdc.event import Record
 from cdc.mysql import binlog
 from cdc.mysql.binlog import CHECKSUM_SIZE, HEADER_SIZE
@@ -75,8 +76,29 @@ _Change: TypeAlias = tuple[int, int, int, Alone, str, str, str, str, str]
 before; after; types)"""
 
 
-class SingleReader:
-    """tables: as announced, by their ids; numbered: as in `Assembler`."""
+class SingleReader(Protocol):
+    """Reads transactions of one row each, as many as come together."""
+
+    def read(
+        self, data: bytes, at: int, budget: int, file: str, base: int, end: int, now_ms: int
+    ) -> Singles | None:
+        """Read from the packet at `at` on, as long as transactions are of one row, and about `budget` bytes. file, end:
+        where in the binlog the event before ended; base: the order of the file's beginning. None if there is nothing
+        such."""
+
+
+def single_reader(
+    tables: Mapping[bytes, FollowedTable | None], *, mariadb: bool, numbered: bool
+) -> SingleReader:
+    """The kernel's, or the one in Python. tables: as announced, by their ids; numbered: as in `Assembler`."""
+    compiled = kernel.load("binlog")
+    make: Any = PythonSingleReader if compiled is None else compiled.SingleReader
+    reader: SingleReader = make(tables, mariadb=mariadb, numbered=numbered)
+    return reader
+
+
+class PythonSingleReader:
+    """A `SingleReader` by generated code."""
 
     def __init__(
         self, tables: Mapping[bytes, FollowedTable | None], *, mariadb: bool, numbered: bool
@@ -90,9 +112,7 @@ class SingleReader:
     def read(
         self, data: bytes, at: int, budget: int, file: str, base: int, end: int, now_ms: int
     ) -> Singles | None:
-        """Read from the packet at `at` on, as long as transactions are of one row, and about `budget` bytes. file, end:
-        where in the binlog the event before ended; base: the order of the file's beginning. None if there is nothing
-        such."""
+        """See `SingleReader`."""
         if file != self._file[0]:
             self._file = (file, json_name(file))
         quoted_file, numbered = self._file[1], self._numbered

@@ -7,7 +7,7 @@ from enum import IntEnum, auto
 
 class Way(IntEnum):
     """How the kernel makes JSON of a value. `Reading.detail` is for DECIMAL precision << 8 | scale, for times the bytes
-    of the fraction, for BYTES the size up to which zeros follow, for integers 1 if they are unsigned."""
+    of the fraction, for BYTES the size that it has with the zeros at its end, for integers 1 if they are unsigned."""
 
     CALL = auto()
     """Not at all: it calls the code that stands in the `Reading`."""
@@ -32,6 +32,7 @@ class Way(IntEnum):
     ASCII = auto()
     """Of a character set that has ASCII in it: what is more than that it does not do."""
     BYTES = auto()
+    """What lacks zeros at its end it does not do."""
     JSON = auto()
     """MySQL's binary JSON."""
     DOCUMENT = auto()

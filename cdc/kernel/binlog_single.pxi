@@ -1,0 +1,297 @@
+# Transactions of one row: included by binlog.pyx.
+
+cdef enum:
+    PACKET_HEAD = 5
+    HEADER_SIZE = 19
+    CHECKSUM_SIZE = 4
+    BODY = PACKET_HEAD + HEADER_SIZE
+    ID_SIZE = 6
+    COLUMNS = ID_SIZE + 4  # of a rows event, behind table id, flags, and a size of extra data
+    LARGEST = 1 << 20
+    GOOD = 0x2144DF1C  # the CRC-32 of whatever has its own CRC-32 behind it
+
+cdef int QUERY = binlog.QUERY, XID = binlog.XID, TABLE_MAP = binlog.TABLE_MAP
+cdef int GTID = binlog.GTID, ANONYMOUS_GTID = binlog.ANONYMOUS_GTID, MARIADB_GTID = binlog.MARIADB_GTID
+cdef int NOT_PLAIN = binlog.NOT_PLAIN
+cdef uint64_t COMMIT_TIME_BITS = binlog.COMMIT_TIME_BITS
+
+
+cdef struct Event:
+    # An event with a good checksum. body, limit: without header and checksum; ended: in the file.
+    const unsigned char *body
+    const unsigned char *limit
+    uint32_t stamp, server, size, ended
+    int kind
+
+
+cdef struct Begin:
+    # How a transaction begins. begins: in the file; thread: -1 if it is not told; named: it has a GTID.
+    uint64_t number
+    int64_t begins, commit_ms, thread
+    uint32_t server
+    bint named
+
+
+cdef class SingleReader:
+    """See `cdc.mysql.single.SingleReader`. of, source: of the newest GTID, as text and as the event has it; head: what
+    follows thread and duration in the newest BEGIN; table, rows, described: the newest."""
+
+    cdef dict _tables
+    cdef bint _mariadb, _numbered
+    cdef bytes _of, _source, _head
+    cdef uint32_t _server
+    cdef str _file_name
+    cdef bytes _file, _quoted_file
+    cdef object _table
+    cdef RowWriter _rows
+    cdef bytes _described, _alone_source, _alone_table
+    cdef Out _event, _name
+
+    def __init__(self, tables, *, mariadb, numbered):
+        self._tables = tables
+        self._mariadb = mariadb
+        self._numbered = numbered
+        self._of = self._source = self._head = b""
+
+    def __dealloc__(self):
+        release(&self._event)
+        release(&self._name)
+
+    def read(self, bytes data, Py_ssize_t at, Py_ssize_t budget, str file, uint64_t base, int64_t end, int64_t now_ms):
+        """See `cdc.mysql.single.SingleReader.read`."""
+        cdef const unsigned char *begin = data
+        cdef const unsigned char *here = begin + at
+        cdef const unsigned char *limit = begin + len(data)
+        cdef const unsigned char *stop = here + min(budget, limit - here)
+        cdef const unsigned char *next
+        cdef list records = [], gtids = []
+        cdef Begin transaction
+        cdef bytes of, source = b""
+        cdef uint64_t first = 0, last = 0
+        cdef int64_t commit_ms = 0
+        cdef Py_ssize_t size = 0
+        if file != self._file_name:
+            self._file, self._quoted_file = file.encode("latin-1"), json_name(file).encode("latin-1")
+            self._file_name = file
+        try:
+            while here < stop:
+                next = self._transaction(data, here, limit, &transaction, &end, base, now_ms)
+                if next == NULL:
+                    break
+                here = next
+                records.append((
+                    self._rows._name,
+                    self._rows.key_of(self._rows.new),
+                    PyBytes_FromStringAndSize(<const char *>self._event.data, self._event.size),
+                ))
+                size += self._event.size
+                commit_ms = transaction.commit_ms
+                of = self._of if transaction.named else b""
+                if of == source and transaction.number == last + 1:
+                    last = transaction.number
+                    continue
+                if source:
+                    gtids.append((source.decode(), first, last))
+                source, first, last = of, transaction.number, transaction.number
+        except ROW_ERRORS:
+            pass  # the general way comes to it next, and says it properly
+        if not records:
+            return None
+        if source:
+            gtids.append((source.decode(), first, last))
+        return Singles(here - begin, end, records, size, commit_ms, gtids)
+
+    cdef const unsigned char *_transaction(
+        self, bytes data, const unsigned char *at, const unsigned char *limit, Begin *begin, int64_t *end,
+        uint64_t base, int64_t now_ms,
+    ) except? NULL:
+        """Write the event of the transaction that begins here, and say where in the buffer and in the file it ends; NULL:
+        it is not for this code."""
+        cdef Event event
+        cdef const unsigned char *table_id
+        cdef uint32_t place
+        cdef int op
+        if self._mariadb:
+            at = self._mariadb_begin(at, limit, end[0], begin, &event)
+        else:
+            at = self._mysql_begin(data, at, limit, end[0], begin, &event)
+        if at == NULL:
+            return NULL
+        at = _event(at, limit, event.ended, &event)
+        if at == NULL or event.kind != TABLE_MAP or not self._is_known(&event):
+            return NULL
+        table_id = event.body
+        at = _event(at, limit, event.ended, &event)
+        if at == NULL or event.limit - event.body < COLUMNS or memcmp(event.body, table_id, ID_SIZE):
+            return NULL
+        op = op_of(event.kind)
+        if op == 0 or not self._row(op, &event):
+            return NULL
+        place = event.ended - event.size
+        at = _event(at, limit, event.ended, &event)
+        if at == NULL or event.kind != XID:
+            return NULL
+        self._write(begin, op, base, place, now_ms)
+        end[0] = event.ended
+        return at
+
+    cdef const unsigned char *_mysql_begin(
+        self, bytes data, const unsigned char *at, const unsigned char *limit, int64_t end, Begin *begin, Event *event
+    ) except? NULL:
+        """GTID_LOG_EVENT and a QUERY_EVENT that says BEGIN."""
+        cdef const unsigned char *body
+        cdef const unsigned char *start = data
+        at = _event(at, limit, end, event)
+        if at == NULL or (event.kind != GTID and event.kind != ANONYMOUS_GTID) or event.limit - event.body < 50:
+            return NULL
+        body = event.body
+        begin.named = event.kind == GTID
+        begin.number = little(body + 17, 8)
+        begin.commit_ms = (little(body + 42, 8) & COMMIT_TIME_BITS) // 1000
+        begin.server = event.server
+        begin.begins = event.ended - event.size
+        if begin.number >> 63:
+            return NULL
+        if begin.named and (len(self._source) != 16 or memcmp(<const char *>self._source, body + 1, 16)):
+            self._source = PyBytes_FromStringAndSize(<const char *>body + 1, 16)
+            self._of = f"{binlog.uuid_text(self._source)}:".encode()
+        at = _event(at, limit, event.ended, event)
+        if at == NULL or event.kind != QUERY or event.limit - event.body < 8:
+            return NULL
+        begin.thread = little(event.body, 4)
+        body = event.body + 8
+        if event.limit - body != len(self._head) or memcmp(<const char *>self._head, body, event.limit - body):
+            if not binlog.is_begin(data, event.body - start, event.limit - start):
+                return NULL
+            self._head = PyBytes_FromStringAndSize(<const char *>body, event.limit - body)
+        return at
+
+    cdef const unsigned char *_mariadb_begin(
+        self, const unsigned char *at, const unsigned char *limit, int64_t end, Begin *begin, Event *event
+    ) except? NULL:
+        """MariaDB's GTID_EVENT, which is a BEGIN too."""
+        cdef const unsigned char *body
+        at = _event(at, limit, end, event)
+        if at == NULL or event.kind != MARIADB_GTID or event.limit - event.body < 13 or event.body[12] & NOT_PLAIN:
+            return NULL
+        body = event.body
+        begin.named = True
+        begin.number = little(body, 8)
+        begin.commit_ms = <int64_t>event.stamp * 1000
+        begin.server = event.server
+        begin.thread = -1
+        begin.begins = event.ended - event.size
+        if begin.number >> 63:
+            return NULL
+        source = PyBytes_FromStringAndSize(<const char *>body + 8, 4)
+        if source != self._source or event.server != self._server:
+            self._source, self._server = source, event.server
+            self._of = b"%d-%d-" % (little(body + 8, 4), event.server)
+        return at
+
+    cdef bint _is_known(self, Event *event) except -1:
+        """Whether this table map is the one that is known by its id, of a table whose rows may be alone."""
+        cdef Py_ssize_t size = event.limit - event.body - ID_SIZE
+        if size < 0:
+            return False
+        table = self._tables.get(PyBytes_FromStringAndSize(<const char *>event.body, ID_SIZE))
+        if table is None:
+            return False
+        if table is not self._table:
+            single = table.single
+            if single is None or type(single.rows) is not RowWriter:
+                return False
+            self._table = table
+            self._rows = single.rows
+            self._described = table.described
+            self._alone_source = single.alone.source.encode("latin-1")
+            self._alone_table = single.alone.table.encode("latin-1")
+        return size == len(self._described) and memcmp(<const char *>self._described, event.body + ID_SIZE, size) == 0
+
+    cdef bint _row(self, int op, Event *event) except -1:
+        """Read the one row of this event; False: there are more or none, or key or `types` change."""
+        cdef RowWriter rows = self._rows
+        cdef const unsigned char *at = event.body + ID_SIZE + 2
+        if event.kind >= WRITE_ROWS:
+            if little(at, 2) != 2:
+                return False  # extra data
+            at += 2
+        at = rows.begin(op, at, event.limit)
+        if at == NULL or at == event.limit or rows.row(op, at, event.limit) != event.limit:
+            return False
+        return op != UPDATE or not (rows.is_other_key() or rows.marked != rows.old_marked)
+
+    cdef int _write(self, Begin *begin, int op, uint64_t base, uint32_t place, int64_t now_ms) except -1:
+        """Write the event of the row that was read."""
+        cdef Out *event = &self._event
+        cdef Out *name = &self._name
+        clear(name)
+        if begin.named and self._numbered:
+            put_bytes(name, self._of)
+            put_unsigned(name, begin.number)
+        else:
+            put_bytes(name, self._file)
+            put_byte(name, 58)
+            put_signed(name, begin.begins)
+        clear(event)
+        self._rows.put_images(event, True, True)
+        put_bytes(event, self._alone_source)
+        put_signed(event, begin.commit_ms)
+        put_bytes(event, self._alone_table)
+        put_unsigned(event, begin.server)
+        if begin.named:
+            put(event, b',"gtid":"', 9)
+            put_bytes(event, self._of)
+            put_unsigned(event, begin.number)
+            put(event, b'","file":', 9)
+        else:
+            put(event, b',"gtid":null,"file":', 20)
+        put_bytes(event, self._quoted_file)
+        put(event, b',"thread":', 10)
+        if begin.thread < 0:
+            put(event, b"null", 4)
+        else:
+            put_signed(event, begin.thread)
+        put(event, b',"txId":"', 9)
+        put(event, name.data, name.size)
+        put(event, b'","commit_lsn":', 15)
+        put_unsigned(event, base | <uint64_t>begin.begins)
+        put(event, b',"pos":', 7)
+        put_unsigned(event, place)
+        put(event, b',"row":0},"op":"', 16)
+        put_byte(event, op)
+        put(event, b'","ts_ms":', 10)
+        put_signed(event, now_ms)
+        put_bytes(event, self._rows.both_types())
+        put(event, b',"transaction":{"id":"', 22)
+        put(event, name.data, name.size)
+        return put(event, b'","total_order":1,"data_collection_order":1,"last":true}}', 57)
+
+
+cdef const unsigned char *_event(
+    const unsigned char *at, const unsigned char *limit, int64_t previous, Event *event
+) noexcept:
+    """Read the event in the packet at `at`, and say where it ends in the buffer; NULL: it is not whole, not ordinary, or not
+    behind the place where the previous one ended in the file. at: NULL is as good as nothing there."""
+    cdef uint32_t size
+    if at == NULL or limit - at < BODY + CHECKSUM_SIZE:
+        return NULL
+    size = <uint32_t>little(at + 14, 4)
+    event.ended = <uint32_t>little(at + 18, 4)
+    if (
+        at[4] != 0
+        or size < HEADER_SIZE + CHECKSUM_SIZE
+        or size > LARGEST
+        or size > limit - at - PACKET_HEAD
+        or little(at, 3) != size + 1
+        or event.ended <= previous
+        or crc32_of(at + PACKET_HEAD, size) != GOOD
+    ):
+        return NULL
+    event.stamp = <uint32_t>little(at + 5, 4)
+    event.kind = at[9]
+    event.server = <uint32_t>little(at + 10, 4)
+    event.size = size
+    event.body = at + BODY
+    event.limit = at + PACKET_HEAD + size - CHECKSUM_SIZE
+    return at + PACKET_HEAD + size

@@ -10,8 +10,9 @@ from broadcaster.outcome import Outcome
 class Deferred:
     """Changes merged by row: what leads from the result before the first transaction to that after the last.
 
-    before: of a window, what was shown before the first one; its changes are not merged, but what is shown in the end
-    is compared with that. size: bytes that it keeps; transactions: how many it merges; tx, time: those of the last one.
+    before: of a window or an aggregate, what was shown before the first one; its changes are not merged, but what is
+    shown in the end is compared with that. size: bytes that it keeps; transactions: how many it merges; tx, time: those
+    of the last one.
     """
 
     __slots__ = ("_rows", "before", "size", "time", "transactions", "tx")
@@ -36,6 +37,8 @@ class Deferred:
         """Merge another transaction."""
         self.transactions += 1
         self.tx, self.time = outcome.tx, outcome.time
+        if self.before is not None:
+            return
         for kind, key, doc, _ in outcome.deltas:
             before = self._rows.pop(key, None)
             is_there = kind != b"insert"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 
 from broadcaster.audience import Audience
 from broadcaster.connection import Connection
@@ -43,8 +44,7 @@ class Delivery:
             if query.overlay is not None:
                 query.overlay.add(outcome)
             _gather(query)
-            window = query.window
-            before = None if window is None or not _begins_to_defer(query) else dict(window.shown)
+            before = copy(query.told) if query.is_filled and _begins_to_defer(query) else None
             told = query.fold(outcome)
             if told is None:
                 continue

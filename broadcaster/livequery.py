@@ -269,7 +269,7 @@ class LiveQuery:
             return Outcome((), b"", tx, time, is_short=True)
         if not steps and not outcome.truncated:
             return None
-        return Outcome((), self._steps_suffix(steps), tx, time, outcome.truncated)
+        return Outcome((), self._steps_suffix(tx, time, steps), tx, time, outcome.truncated)
 
     def _recount(self, totals: Totals, outcome: Outcome) -> Outcome | None:
         if outcome.reset_reason is not None:
@@ -295,16 +295,16 @@ class LiveQuery:
         mask = self.projection
         return suffix_of(tx, time, deltas if mask is None else masked(deltas, mask))
 
-    def difference_suffix(self, before: Told) -> bytes | None:
-        """A frame's data from `"time"` on, where a window or an aggregate was told so before; None where it still is.
-        Under the name of the newest transaction."""
+    def difference_suffix(self, before: Told, tx: str, time: int) -> bytes | None:
+        """A frame's data from `"time"` on, where a window or an aggregate was told so before; None where it is so
+        still."""
         if self.window is not None:
             steps = steps_between(cast("Mapping[bytes, Ranked]", before), self.window.shown)
-            return self._steps_suffix(steps) if steps else None
+            return self._steps_suffix(tx, time, steps) if steps else None
         deltas = difference(cast("Mapping[bytes, bytes]", before), cast("Mapping[bytes, bytes]", self.told))
-        return suffix_of(*self.newest, deltas) if deltas else None
+        return suffix_of(tx, time, deltas) if deltas else None
 
-    def _steps_suffix(self, steps: Sequence[Step]) -> bytes:
+    def _steps_suffix(self, tx: str, time: int, steps: Sequence[Step]) -> bytes:
         mask = None if self.projection is None else self.projection.key
         finds = [step.key if mask is None else mask(step.key) for step in steps]
-        return steps_suffix_of(*self.newest, zip(steps, finds, strict=True))
+        return steps_suffix_of(tx, time, zip(steps, finds, strict=True))

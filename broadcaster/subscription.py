@@ -125,8 +125,8 @@ class Subscription:
             self.connection.forget_deferred(self)
 
     def defer(self, outcome: Outcome, before: Told | None) -> None:
-        """Keep what an outcome changes for a later frame: its reader is behind. before: what a window showed before it,
-        where it is the first of those that are kept."""
+        """Keep what an outcome changes for a later frame: its reader is behind. before: what a window or an aggregate
+        showed before it, where it is the first of those that are kept."""
         if self.deferred is None:
             self.deferred = Deferred(before)
         self.deferred.add(outcome)
@@ -135,12 +135,12 @@ class Subscription:
         """The data of the `diff` event of all that was deferred; None where that comes to nothing."""
         deferred, self.deferred = self.deferred, None
         assert deferred is not None
-        deltas, query = deferred.deltas, self.live_query
+        query, tx, time = self.live_query, deferred.tx, deferred.time
         suffix: bytes | None = None
         if deferred.before is not None:
-            suffix = query.difference_suffix(deferred.before)
-        elif deltas:
-            suffix = query.deltas_suffix(deltas, deferred.tx, deferred.time)
+            suffix = query.difference_suffix(deferred.before, tx, time)
+        elif deltas := deferred.deltas:
+            suffix = query.deltas_suffix(deltas, tx, time)
         if suffix is None:
             return None
         several = b'"transactions":%d,' % deferred.transactions if deferred.transactions > 1 else b""
@@ -151,5 +151,5 @@ class Subscription:
         in it; None where there is nothing to tell."""
         before, self.frozen = self.frozen, None
         assert before is not None
-        suffix = self.live_query.difference_suffix(before)
+        suffix = self.live_query.difference_suffix(before, *self.live_query.newest)
         return None if suffix is None else b'{"id":%b,%b' % (self.id_json, suffix)

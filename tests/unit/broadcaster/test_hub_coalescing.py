@@ -169,6 +169,39 @@ KINDS = {
 }
 
 
+async def test_a_merged_frame_bears_the_name_of_the_last_transaction_that_is_in_it():
+    """Later ones changed rows beyond the limit."""
+    async with World() as world:
+        await world.commit(*[("c", None, row(number, 9 - number)) for number in range(6)])
+        client = world.connect(q=OPEN, coalesces=True, **KINDS["window"])
+        await client.until(1, "ready")
+        client.outbox.unsent = BEHIND
+        await world.commit(("u", row(1, 8), row(1, 10)))
+        last = await world.commit(("u", row(1, 10), row(1, 11)))
+        await world.commit(("u", row(4, 5), row(4, 4)))
+        await caught_up(world)
+        client.outbox.unsent = 0
+        await client.until(1, "diff")
+        [data] = diffs(client)
+        assert (data["tx"], data["transactions"]) == (str(last), 2)
+
+
+async def test_groups_that_are_as_they_were_are_not_told():
+    async with World() as world:
+        await world.commit(("c", None, row(1)), ("c", None, row(2, 2, "b")))
+        client = world.connect(q=OPEN, coalesces=True, **KINDS["groups"])
+        await client.until(1, "ready")
+        client.outbox.unsent = BEHIND
+        await world.commit(("c", None, row(3)))
+        await world.commit(("d", row(3), None), ("u", row(2, 2, "b"), row(2, 3, "b")))
+        await caught_up(world)
+        client.outbox.unsent = 0
+        await client.until(1, "diff")
+        [data] = diffs(client)
+        assert data["transactions"] == 2
+        assert [change["find"] for change in data["changes"]] == [{"s": "b"}]
+
+
 def replayed(frames):
     """After each frame: its transaction, and what the client shows."""
     docs, states = [], []

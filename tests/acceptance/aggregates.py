@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from follower import Follower
-from history import Expected, Transaction, View
+from history import Expected, Moves, Transaction, View, differences
 from tables import Key, Row, Table
 
 from broadcaster.client_frames import Diff
@@ -33,6 +33,8 @@ def totals(rows: Sequence[Row], query: LiveQuery, table: Table) -> Groups:
 class AggregateView(View):
     """shown[i]: after the first i transactions. A transaction has effects only where it changes what is shown, or
     empties the table. most: rows that ever matched at once."""
+
+    kind: ClassVar = "aggregates"
 
     most: int = 0
     shown: list[Groups] = field(default_factory=list)
@@ -71,6 +73,10 @@ class AggregateView(View):
         self._show(shown)
         return [] if effects is not None and shown == before else effects
 
+    def net(self, start: int, end: int) -> Moves | None:
+        """See `View.net`. A group that comes to what it came to before has not moved."""
+        return None if None in self.effects[start:end] else differences(self.shown[start], self.shown[end])
+
     def _moved(self, images: dict[Key, int]) -> set[Key]:
         """Bring the groups' members up to date; returns those whose members changed. images: the rows before."""
         groups: set[Key] = set()
@@ -104,7 +110,7 @@ class AggregateFollower(Follower):
         return (as_json({path: doc[path] for path in self.query.group_by or ()}),), as_json(doc)
 
     def _diff(self, diff: Diff) -> None:
-        index = self._next_after_reads(diff, self.view.may_be_read_again)
+        index = self._next(diff)
         for change in diff.changes:
             key: Key = (as_json(change.find),)
             if (key in self.rows) != (change.type != "insert"):
@@ -119,4 +125,5 @@ class AggregateFollower(Follower):
                 f"{self._tell(index)} led to something else",
                 f"expected {self.view.shown[index + 1]}\ngot      {self.rows}",
             )
+        self._check_told(index, diff, [(as_json(change.find),) for change in diff.changes])
         self._places = [index + 1]

@@ -1,7 +1,8 @@
 """Holds what one subscription gets to what it must get. (pure)
 
 A follower knows at which places in the history its client may stand, and every frame must lead from one of them to the
-next: so every state is one that the database had, and every change comes once.
+next: so every state is one that the database had, and every change comes once. For a client that coalesces a frame may
+lead over several transactions; those before it may have been left out only where they come to nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from history import Bounds, Expected, Moment, View, listed
+from history import Bounds, Expected, Moment, Moves, View, listed
 from tables import Key, Row
 
 from broadcaster.client_frames import Diff, Failure, Frame, Initial, Progress, Ready, Reset
@@ -25,18 +26,23 @@ class BrokenPromiseError(AssertionError):
 class Follower:
     """Holds the frames of one subscription, over all its connections, to the view of its query.
 
-    allowed: the reasons for which it may start over in this world; resets: those of the resets that it saw.
+    allowed: the reasons for which it may start over in this world; resets: those of the resets that it saw. coalesces:
+    its stream does; merged: frames that told of several transactions.
     """
 
-    def __init__(self, name: str, query: LiveQuery, view: View, allowed: frozenset[str]) -> None:
+    def __init__(
+        self, name: str, query: LiveQuery, view: View, allowed: frozenset[str], *, coalesces: bool = False
+    ) -> None:
         self.name = name
         self.query = query
         self.view = view
         self.rows: dict[Key, Any] = {}
         self.frames_seen = 0
+        self.merged = 0
         self.resets: list[str] = []
         self._table = view.table
         self._allowed = allowed
+        self._coalesces = coalesces
         self._pending: list[tuple[Frame, Moment]] = []
         self._last: list[str] = []
         self._places: list[int] = []
@@ -61,7 +67,7 @@ class Follower:
         end = len(self.view.effects)
         if not self._places:
             return "no result yet"
-        if any(self.view.next_relevant(place) == end for place in self._places):
+        if any(self._missed(place, end) is None for place in self._places):
             return None
         return f"waiting for {self._tell(self.view.next_relevant(self._places[-1]))}"
 
@@ -137,18 +143,18 @@ class Follower:
         return self._table.find(doc), doc["version"]
 
     def _diff(self, diff: Diff) -> None:
-        if not self._places or self._was_reset:
-            self._violated("a diff before the result")
-        index = self._index_of(diff.tx)
+        index = self._next(diff)
         expected = self.view.effects[index]
-        if not any(place <= index == self.view.next_relevant(place) for place in self._places):
-            missed = [self.view.next_relevant(place) for place in self._places]
-            if all(place > index for place in self._places):
-                self._violated(f"{self._tell(index)} came again, or came late")
-            self._violated(
-                f"{self._tell(index)} came, but first there should have been {self._tell(missed[0])}"
-            )
         got = [self._got(change.type, change.find, change.doc) for change in diff.changes]
+        if self._coalesces and (diff.transactions > 1 or got != expected):
+            expected = [
+                Expected(
+                    "delete" if version is None else "update" if was_there else "insert", key, version or 0
+                )
+                for key, (was_there, version) in self._moves(diff, index).items()
+            ]
+            got.sort(key=str)
+            expected.sort(key=str)
         if got != expected:
             self._violated(
                 f"{self._tell(index)} came with other changes",
@@ -161,18 +167,60 @@ class Follower:
             else:
                 self.rows[change.key] = change.version
 
-    def _next_after_reads(self, diff: Diff, may_be_read_again: bool) -> int:
-        """Where the diff's transaction is in the history, if it may come now: those before it may have been left out
-        only where the rows may have been read again."""
+    def _next(self, diff: Diff) -> int:
+        """Where the diff's transaction is in the history, if it may come now: those before it that it does not merge
+        may have been left out only where the rows may have been read again, or where they come to nothing."""
         if not self._places or self._was_reset:
             self._violated("a diff before the result")
         index = self._index_of(diff.tx)
         if all(place > index for place in self._places):
             self._violated(f"{self._tell(index)} came again, or came late")
-        missed = max(self.view.next_relevant(place) for place in self._places if place <= index)
-        if missed < index and not may_be_read_again:
-            self._violated(f"{self._tell(index)} came, but first there should have been {self._tell(missed)}")
+        if diff.transactions > 1:
+            self.merged += 1
+        if diff.transactions > 1 and not self._coalesces:
+            self._violated(f"{self._tell(index)} came with others, though the stream does not coalesce")
+        if self.view.may_be_read_again:
+            return index
+        if self.view.next_relevant(index) != index:
+            self._violated(f"{self._tell(index)} came, though it does nothing here")
+        first = self._first(diff, index)
+        missed = [self._missed(place, first) for place in self._places]
+        if None not in missed:
+            self._violated(
+                f"{self._tell(index)} came, but first there should have been {self._tell(missed[0] or 0)}"
+            )
         return index
+
+    def _first(self, diff: Diff, index: int) -> int:
+        """The first of the transactions that the diff merges; index: the last."""
+        first = self.view.first_of(index, diff.transactions)
+        if first is None:
+            self._violated(f"{self._tell(index)} came as one of {diff.transactions}, which are not so many")
+        return first
+
+    def _missed(self, place: int, end: int) -> int | None:
+        """The first transaction that one who stands at a place had to be told of before that at `end`; None if there is
+        none."""
+        first = self.view.next_relevant(place)
+        if place <= end and (first >= end or (self._coalesces and self.view.net(place, end) == {})):
+            return None
+        return first
+
+    def _moves(self, diff: Diff, index: int) -> Moves:
+        """What the transactions that the diff merges come to."""
+        moves = self.view.net(self._first(diff, index), index + 1)
+        if moves is None:
+            self._violated(f"{self._tell(index)} came together with what was before a TRUNCATE")
+        return moves
+
+    def _check_told(self, index: int, diff: Diff, keys: list[Key]) -> None:
+        """On a stream that coalesces the keys of a diff's changes must be those that its transactions change, each
+        once. (Elsewhere there is more than one way to lead to what is shown.)"""
+        if not self._coalesces or self.view.may_be_read_again:
+            return
+        expected = self._moves(diff, index)
+        if len(keys) != len(expected) or set(keys) != set(expected):
+            self._violated(f"{self._tell(index)} told of {keys}", f"expected {list(expected)}")
 
     def _index_of(self, tx: str) -> int:
         place = self.view.history.place.get(tx)
@@ -211,10 +259,11 @@ class Follower:
 
     def _violated(self, what: str, more: str = "") -> NoReturn:
         query = self.query
+        how = " (skipInitial)" * query.skip_initial + " (coalesce)" * self._coalesces
         raise BrokenPromiseError(
             f"{self.name}: {what}\n{more}\n"
             f"live query {query.id} on {query.collection} where {json.dumps(query.where)}"
-            f"{' (skipInitial)' if query.skip_initial else ''} sort {query.sort} limit {query.limit} "
+            f"{how} sort {query.sort} limit {query.limit} "
             f"aggregate {query.aggregate} by {query.group_by}\n"
             f"its last frames:\n  " + "\n  ".join(self._last)
         )
@@ -233,7 +282,8 @@ def _told(frame: Frame) -> str:
                 + ("" if change.doc is None else f" v{change.doc.get('version')}")
                 for change in frame.changes
             ]
-            return f"diff of {frame.tx}: {', '.join(changes)}"
+            several = f" and {frame.transactions - 1} before" if frame.transactions > 1 else ""
+            return f"diff of {frame.tx}{several}: {', '.join(changes)}"
         case Initial():
             return f"initial: {len(frame.docs)} rows, versions {[doc.get('version') for doc in frame.docs]}"
     return str(frame)

@@ -6,9 +6,10 @@ after each, and the changes between.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from tables import Key, Row, Table
 
@@ -97,42 +98,79 @@ class Expected:
         return f"{self.type} {self.key}" + (f" v{self.version}" if self.version else "")
 
 
+Moves: TypeAlias = dict[Key, tuple[bool, Any]]
+"""By key: whether it was shown before, and what names its image afterwards, None where it is not shown then."""
+
+
 @dataclass(slots=True)
 class View:
     """A live query, whatever its id, over a history. Place i is the state after the first i transactions.
 
     effects[i]: what transaction i does, None where it empties the table; relevant: the places i where it does anything;
-    state: after all of them, key → version; docs: every image that ever matched, by key and version.
+    state: after all of them, key → version; docs: every image that ever matched, by key and version; kind: of what it
+    shows.
     """
+
+    kind: ClassVar = "rows"
 
     query: LiveQuery
     table: Table
     history: History
     effects: list[list[Expected] | None] = field(default_factory=list)
+    relevant: list[int] = field(default_factory=list)
     state: dict[Key, int] = field(default_factory=dict)
     docs: dict[tuple[Key, int], Row] = field(default_factory=dict)
     _hash: int = 0
     _places: dict[int, list[int]] = field(default_factory=lambda: {0: [0]})
-    _next: list[int] = field(default_factory=list)
 
     def catch_up(self) -> None:
         """Take in what the history has gained."""
         for transaction in self.history.transactions[len(self.effects) :]:
-            self.effects.append(self._apply(transaction))
+            effects = self._apply(transaction)
+            if effects != []:
+                self.relevant.append(len(self.effects))
+            self.effects.append(effects)
             self._places.setdefault(self._hash, []).append(len(self.effects))
-        self._next = [len(self.effects)]
-        for place in range(len(self.effects) - 1, -1, -1):
-            self._next.append(self._next[-1] if self.effects[place] == [] else place)
-        self._next.reverse()
 
     def next_relevant(self, place: int) -> int:
         """The first transaction from a place on that does anything here; the history's length if none does."""
-        return self._next[place]
+        number = bisect_left(self.relevant, place)
+        return len(self.effects) if number == len(self.relevant) else self.relevant[number]
+
+    def first_of(self, last: int, count: int) -> int | None:
+        """Where the first of so many transactions is that do anything here; None if they are not so many. last: the
+        last of them."""
+        number = bisect_left(self.relevant, last) + 1 - count
+        return None if number < 0 else self.relevant[number]
+
+    def net(self, start: int, end: int) -> Moves | None:
+        """What leads from a place to a later one, row by row, whatever was there between the two; None where the table
+        was emptied on the way."""
+        total: Moves = {}
+        for index in self.relevant[bisect_left(self.relevant, start) : bisect_left(self.relevant, end)]:
+            if self.effects[index] is None:
+                return None
+            for key, (was_there, image) in self._moves(index).items():
+                total[key] = total.get(key, (was_there,))[0], image
+        return {key: move for key, move in total.items() if move != (False, None)}
+
+    def _moves(self, index: int) -> Moves:
+        """What one transaction does that does not empty the table."""
+        moves: Moves = {}
+        for effect in self.effects[index] or ():
+            was_there = moves[effect.key][0] if effect.key in moves else effect.type != "insert"
+            moves[effect.key] = was_there, effect.version or None
+        return moves
 
     @property
     def result(self) -> dict[Key, Any]:
         """What a client has at the end, key → what names the row's image."""
         return self.state
+
+    @property
+    def may_be_read_again(self) -> bool:
+        """Whether a server may have to read anew what is shown, whereby it learns of several transactions at once."""
+        return False
 
     def places_of(self, state: dict[Key, Any]) -> list[int]:
         """The places at which the result was this."""
@@ -185,6 +223,15 @@ def _hash_of(state: dict[Key, Any]) -> int:
     for item in state.items():
         total ^= hash(item)
     return total
+
+
+def differences(before: dict[Key, Any], after: dict[Key, Any]) -> Moves:
+    """What leads from one result to another, both by key."""
+    return {
+        key: (key in before, after.get(key))
+        for key in before | after
+        if key not in before or before[key] != after.get(key)
+    }
 
 
 def listed(effects: list[Expected] | None) -> str:

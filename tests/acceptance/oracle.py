@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,20 @@ from processes import Line, Process, running, write_config
 from statements import Script
 from tables import Key
 from windows import WindowFollower, WindowView, first, has_order
-from workload import WRITERS, Action, Cut, Drop, Kill, Leave, Return, Round, Subscribe, Workload
+from workload import (
+    WRITERS,
+    Action,
+    Cut,
+    Drop,
+    Kill,
+    Leave,
+    ReadOn,
+    Return,
+    Round,
+    Stall,
+    Subscribe,
+    Workload,
+)
 
 from broadcaster.client import Client
 from broadcaster.client_stream import LiveQuery
@@ -29,6 +43,7 @@ from support.reference_evaluator import matches
 
 QUIET_SECONDS = 40.0
 _STORM = 240
+_UNSENT_BYTES = 1 << 16
 
 
 class World:
@@ -47,7 +62,8 @@ class World:
         self._begun: list[str] = []
         self._acknowledged: list[str] = []
         self._writers = [database.writer(self._begun, self._acknowledged) for _ in range(WRITERS)]
-        self._client = Client("todo-app", f"http://127.0.0.1:{lines['client'].port}", max_delay=0.2)
+        self._stack = AsyncExitStack()
+        self._client = _client(lines["client"])
         self._subscribers: dict[int, Subscriber] = {}
         self._views: dict[str, View] = {}
         self._written = 0
@@ -66,12 +82,15 @@ class World:
         for writer in self._writers:
             await writer.close()
         await self._client.close()
+        await self._stack.aclose()
 
     # -- what happens -----------------------------------------------------------------------------------------
 
     async def play(self, round_: Round) -> None:
         """One round: the writers write, the actions befall, then all is quiet and checked."""
         await self._run(round_, 0.0, asyncio.Event())
+        for subscriber in self._subscribers.values():
+            subscriber.read_on()
         await self.check()
 
     async def storm(self, workload: Workload, pause: float, calm: asyncio.Event) -> None:
@@ -104,18 +123,25 @@ class World:
         """Let it befall."""
         self.tell(_in_short(action))
         match action:
-            case Subscribe(client, queries):
-                followers = {query.id: self._follower(client, query) for query in queries}
-                self._subscribers[client] = Subscriber(f"client {client}", followers)
-                self._subscribers[client].come(self._client, self._moment, self.tamper)
+            case Subscribe(client, queries, coalesces):
+                followers = {query.id: self._follower(client, query, coalesces) for query in queries}
+                to_server, way = await self._narrow_way() if coalesces else (self._client, None)
+                self._subscribers[client] = Subscriber(f"client {client}", followers, to_server, way)
+                self._subscribers[client].come(self._moment, self.tamper)
             case Leave(client):
                 await self._subscribers[client].leave()
             case Return(client):
-                self._subscribers[client].come(self._client, self._moment, self.tamper)
+                self._subscribers[client].come(self._moment, self.tamper)
             case Drop(client):
                 stream = self._subscribers[client].stream
                 assert stream is not None
                 stream.reconnect()
+            case Stall(client):
+                way = self._subscribers[client].way
+                assert way is not None
+                way.stall()
+            case ReadOn(client):
+                self._subscribers[client].read_on()
             case Kill("database"):
                 await asyncio.to_thread(self._database.kill)
                 await asyncio.to_thread(self._database.start)
@@ -124,8 +150,19 @@ class World:
                 self._processes[victim].start()
             case Cut(where):
                 self._lines[where].cut()
+                if where == "client":
+                    for subscriber in self._subscribers.values():
+                        if subscriber.way is not None:
+                            subscriber.way.cut()
 
-    def _follower(self, client: int, query: LiveQuery) -> Follower:
+    async def _narrow_way(self) -> tuple[Client, Line]:
+        """A client that gets to the broadcaster by a line of its own."""
+        line = Line("127.0.0.1", self._processes["broadcaster"].port, narrow=True)
+        await self._stack.enter_async_context(line.running())
+        client = await self._stack.enter_async_context(_client(line))
+        return client, line
+
+    def _follower(self, client: int, query: LiveQuery, coalesces: bool) -> Follower:
         allowed = self._database.resets(query.collection)
         view, name = self._view(query), f"client {client}, {query.id}"
         kind = Follower
@@ -133,7 +170,7 @@ class World:
             kind = WindowFollower
         elif isinstance(view, AggregateView):
             kind = AggregateFollower
-        return kind(name, query, view, allowed)
+        return kind(name, query, view, allowed, coalesces=coalesces)
 
     def _view(self, query: LiveQuery) -> View:
         """Equal queries share one."""
@@ -158,7 +195,19 @@ class World:
                 self._fail("clients wait in vain:\n" + "\n".join(waiting))
             await asyncio.sleep(0.01)
         await self._compare()
-        self.tell(f"quiet: {len(self._subscribers)} clients, {self.frames} frames so far")
+        merged = ", ".join(f"{count} {kind}" for kind, count in self.merged.items())
+        self.tell(
+            f"quiet: {len(self._subscribers)} clients, {self.frames} frames so far, merged: {merged or 'none'}"
+        )
+
+    @property
+    def merged(self) -> Counter[str]:
+        """How many frames told of several transactions, by the kind of what they are about."""
+        counts = Counter[str]()
+        for subscriber in self._subscribers.values():
+            for follower in subscriber.followers.values():
+                counts[follower.view.kind] += follower.merged
+        return +counts
 
     def _check_once(self, bounds: Bounds) -> list[str]:
         waiting = []
@@ -211,9 +260,14 @@ class World:
         raise BrokenPromiseError(f"{what}\n\nWhat happened:\n{story}\n\n{told}")
 
 
+def _client(line: Line) -> Client:
+    return Client("todo-app", f"http://127.0.0.1:{line.port}", max_delay=0.2)
+
+
 def _in_short(action: Action) -> str:
     if isinstance(action, Subscribe):
-        return f"client {action.client} subscribes: " + "; ".join(
+        how = " and coalesces" if action.coalesces else ""
+        return f"client {action.client} subscribes{how}: " + "; ".join(
             f"{query.id} {query.collection} {query.where}"
             + (f" sort {query.sort} limit {query.limit}" if has_order(query) else "")
             for query in action.queries
@@ -226,7 +280,7 @@ async def world(database: Database, folder: Path) -> AsyncIterator[World]:
     """The database made ready, with tailer and broadcaster running."""
     await database.prepare()
     names = list(database.tables)
-    realtime = {"heartbeat": "1s"}
+    realtime = {"heartbeat": "1s", "limits": {"unsentBytes": _UNSENT_BYTES}}
     log_dir = folder / "log"
     async with AsyncExitStack() as stack:
         to_database = await stack.enter_async_context(Line("127.0.0.1", database.port).running())

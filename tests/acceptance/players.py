@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from follower import Follower
 from history import Moment
+from processes import Line
 
 from broadcaster.client import Client, Stream
 from broadcaster.client_frames import Frame
@@ -16,19 +17,24 @@ Tamper = Callable[[Frame], Iterable[Frame]]
 
 
 class Subscriber:
-    """One client: a stream of live queries, the cursor between its visits, a follower for each query."""
+    """One client: a stream of live queries, the cursor between its visits, a follower for each query. way: its own line
+    to the server, if it coalesces."""
 
-    def __init__(self, name: str, followers: dict[str, Follower]) -> None:
+    def __init__(
+        self, name: str, followers: dict[str, Follower], client: Client, way: Line | None = None
+    ) -> None:
         self.followers = followers
+        self.way = way
         self.cursor: str | None = None
         self.stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
         self._name = name
+        self._client = client
 
-    def come(self, client: Client, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
+    def come(self, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
         """Open a stream where the last one ended."""
         queries = [follower.query for follower in self.followers.values()]
-        self.stream = client.stream(queries, cursor=self.cursor)
+        self.stream = self._client.stream(queries, cursor=self.cursor, coalesce=self.way is not None)
         self._task = asyncio.create_task(self._follow(self.stream, moment, tamper), name=self._name)
 
     async def _follow(self, stream: Stream, moment: Callable[[], Moment], tamper: Tamper | None) -> None:
@@ -44,8 +50,14 @@ class Subscriber:
         """Close the stream; its cursor is where the next one goes on."""
         if self.stream is not None and self._task is not None:
             self.stream.close()
+            self.read_on()
             await self._task
             self.cursor, self.stream = self.stream.cursor, None
+
+    def read_on(self) -> None:
+        """Read again, if it had stopped."""
+        if self.way is not None:
+            self.way.go_on()
 
     def behind(self) -> str | None:
         """What a present client still waits for."""

@@ -22,6 +22,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
+_NARROW = 2048
+_SEGMENT = 200
 
 
 def free_port() -> int:
@@ -164,38 +166,73 @@ async def running(*processes: Process) -> AsyncIterator[None]:
 
 class Line:
     """A network between a client and a server, which can be cut: a TCP forwarder. ports: with several servers, each
-    connection goes to the next one."""
+    connection goes to the next one. narrow: a server soon notices that nothing is carried any more, since little fits
+    into the buffers on the way."""
 
-    def __init__(self, host: str, *ports: int) -> None:
+    def __init__(self, host: str, *ports: int, narrow: bool = False) -> None:
         self.port = 0
         self._to = itertools.cycle((host, port) for port in ports)
+        self._narrow = narrow
         self._writers: set[asyncio.StreamWriter] = set()
         self._torn: set[asyncio.StreamWriter] = set()
+        self._stalled: set[asyncio.StreamWriter] = set()
+        self._goes = asyncio.Event()
 
     def cut(self) -> None:
         """Break every connection in the midst of what it carries next; new ones may be made at once."""
         self._torn |= self._writers
 
+    def stall(self) -> None:
+        """Carry nothing more over any connection until `go_on`; those made from now on are not concerned."""
+        self._goes.clear()
+        self._stalled |= self._writers
+
+    def go_on(self) -> None:
+        """Carry what waits, and all that follows."""
+        self._stalled.clear()
+        self._goes.set()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the next server."""
+        if not self._narrow:
+            return await asyncio.open_connection(*next(self._to))
+        end = socket.socket()
+        try:
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW)
+            # With loopback's large segments the kernel would keep megabytes on the server's side.
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
+            await asyncio.get_running_loop().sock_connect(end, next(self._to))
+            return await asyncio.open_connection(sock=end, limit=_NARROW)
+        except BaseException:
+            end.close()
+            raise
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection(*next(self._to))
+            up_reader, up_writer = await self._connect()
         except OSError:
             writer.transport.abort()
             return
         ends = {writer, up_writer}
         self._writers |= ends
         try:
-            await asyncio.gather(self._pump(reader, up_writer), self._pump(up_reader, writer))
-        except OSError:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, up_writer))
+                group.create_task(self._pump(up_reader, writer))
+        except* OSError:
             pass
         finally:
             self._writers -= ends
             self._torn -= ends
+            self._stalled -= ends
             for end in ends:
                 end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
+            if writer in self._stalled:
+                await self._goes.wait()
             if writer in self._torn:
                 writer.write(data[: len(data) // 2])
                 writer.close()

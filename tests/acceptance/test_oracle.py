@@ -13,7 +13,7 @@ import pytest
 from conftest import DATABASES, Open
 from database import Database
 from follower import BrokenPromiseError
-from oracle import world
+from oracle import World, world
 from workload import Workload
 
 from broadcaster.client_frames import Diff, Frame
@@ -31,7 +31,7 @@ def some_seed() -> int:
 
 
 def workload_of(database: Database, seed: int) -> Workload:
-    return Workload(seed, database.alias, list(database.tables.values()), database.can)
+    return Workload(seed, database.alias, list(database.tables.values()), database.can, coalesces=True)
 
 
 async def play(database: Database, folder: Path, seed: int, rounds: int = ROUNDS) -> None:
@@ -47,6 +47,10 @@ async def play(database: Database, folder: Path, seed: int, rounds: int = ROUNDS
         except BrokenPromiseError as error:
             raise BrokenPromiseError(f"replay with LIVETAIL_ORACLE_SEED={seed}\n{error}") from None
         print("\n".join(made.story))
+        merged = made.merged
+        assert rounds < 8 or merged.keys() >= {"rows", "windows", "aggregates"}, (
+            f"too few were behind: {merged}"
+        )
 
 
 @pytest.mark.timeout(300)
@@ -113,3 +117,22 @@ async def test_the_oracle_sees_a_fault(
             made.tamper = tamper
             with pytest.raises(BrokenPromiseError, match=complaint):
                 await made.play(workload.round(TRANSACTIONS, []))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("open_database", ["postgres"], indirect=True)
+async def test_the_oracle_sees_that_a_merged_change_is_missing(open_database: Open, tmp_path: Path) -> None:
+    def tamper(frame: Frame) -> Iterable[Frame]:
+        if isinstance(frame, Diff) and frame.transactions > 1:
+            frame.changes.pop()
+        return (frame,)
+
+    async def play_on(made: World, workload: Workload) -> None:
+        for _ in range(ROUNDS):
+            await made.play(workload.round(TRANSACTIONS, []))
+
+    with open_database() as database:
+        async with world(database, tmp_path) as made:
+            made.tamper = tamper
+            with pytest.raises(BrokenPromiseError, match=r"came with other changes|led to something else"):
+                await play_on(made, workload_of(database, 1))

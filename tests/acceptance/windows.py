@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from follower import Follower
-from history import Expected, Transaction, View
+from history import Expected, Moves, Transaction, View, differences
 from tables import Key, Row, Table
 
 from broadcaster.client_frames import Diff
@@ -36,6 +36,8 @@ class WindowView(View):
     """shown[i]: after the first i transactions. A transaction has effects only where it changes what is shown, or
     empties the table. most: rows that ever matched at once."""
 
+    kind: ClassVar = "windows"
+
     most: int = 0
     shown: list[Shown] = field(default_factory=lambda: [()])
     _known: dict[tuple[Key, int], list[Any]] = field(default_factory=dict)
@@ -49,6 +51,11 @@ class WindowView(View):
     def may_be_read_again(self) -> bool:
         """Whether there have ever been more rows than a server must know."""
         return self.query.limit is not None and self.most > self.query.limit + LEAST_MARGIN
+
+    def net(self, start: int, end: int) -> Moves | None:
+        """See `View.net`. A row that comes back as it was has not moved."""
+        shown = dict(self.shown[start]), dict(self.shown[end])
+        return None if None in self.effects[start:end] else differences(*shown)
 
     def _place(self, image: tuple[Key, int]) -> list[Any]:
         if image not in self._known:
@@ -85,7 +92,7 @@ class WindowFollower(Follower):
             raise AssertionError(f"the oracle itself is wrong about {self.query}")
 
     def _diff(self, diff: Diff) -> None:
-        index = self._next_after_reads(diff, self.view.may_be_read_again)
+        index = self._next(diff)
         rows = list(self.rows.items())
         for change in diff.changes:
             got = self._got(change.type, change.find, change.doc)
@@ -102,5 +109,6 @@ class WindowFollower(Follower):
             self._violated(
                 f"{self._tell(index)} led to something else", f"expected {list(expected)}\ngot      {rows}"
             )
+        self._check_told(index, diff, [self._table.find(change.find) for change in diff.changes])
         self.rows = dict(rows)
         self._places = [index + 1]

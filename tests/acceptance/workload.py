@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from statements import Script, Scripts
 from tables import Table
@@ -18,10 +18,11 @@ WRITERS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """A new client opens a stream."""
+    """A new client opens a stream. coalesces: it asks for fewer frames where it is behind, and may stop reading."""
 
     client: int
     queries: tuple[LiveQuery, ...]
+    coalesces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,20 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """A client that coalesces stops reading, from the connection that it has."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOn:
+    """It reads on, if it had stopped."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """SIGKILL and a new start: of `tailer`, `broadcaster` or `database`."""
 
@@ -60,13 +75,13 @@ class Cut:
     where: str
 
 
-Action: TypeAlias = Subscribe | Leave | Return | Drop | Kill | Cut
+Action: TypeAlias = Subscribe | Leave | Return | Drop | Stall | ReadOn | Kill | Cut
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """Concurrent writers' transactions, and what happens meanwhile: each action after so many transactions. A quiet
-    point follows."""
+    point follows, for which all read on."""
 
     scripts: tuple[tuple[Script, ...], ...]
     actions: tuple[tuple[int, Action], ...]
@@ -75,7 +90,8 @@ class Round:
 class Workload:
     """All rounds of a seed on a database; equal seeds give equal rounds.
 
-    alias: the database's in the configuration; can: what it can do (`statements`); lines: those that may be cut.
+    alias: the database's in the configuration; can: what it can do (`statements`); lines: those that may be cut;
+    coalesces: some clients coalesce, and stop reading for a while.
     """
 
     def __init__(
@@ -85,8 +101,11 @@ class Workload:
         tables: Sequence[Table],
         can: frozenset[str],
         lines: Sequence[str] = ("client", "tailer"),
+        *,
+        coalesces: bool = False,
     ) -> None:
         self._random = Random(seed)
+        self._coalesces = coalesces
         self._lines = lines
         self._alias = alias
         self._tables = tables
@@ -108,7 +127,24 @@ class Workload:
             (place, Kill(kills[number]) if number in kills else self._action())
             for number, place in enumerate(places)
         ]
-        return Round(scripts, tuple(actions))
+        return Round(scripts, tuple(sorted([*actions, *self._stalls(transactions, actions)], key=_place)))
+
+    def _stalls(self, transactions: int, actions: Sequence[tuple[int, Action]]) -> list[tuple[int, Action]]:
+        """When clients that coalesce stop reading, those that are there and those that come meanwhile; every second
+        does not read on before the round is over."""
+        random = self._random
+        come = {action.client: place for place, action in actions if isinstance(action, Subscribe)}
+        stalls: list[tuple[int, Action]] = []
+        for client in self._coalescing:
+            start = random.randrange(come.get(client, 0), transactions)
+            stalls.append((start, Stall(client)))
+            if random.random() < 0.5:
+                stalls.append((random.randrange(start, transactions), ReadOn(client)))
+        return stalls
+
+    @property
+    def _coalescing(self) -> list[int]:
+        return [client for client in self._clients if self._coalesces and client % 3 == 0]
 
     def _action(self) -> Action:
         random = self._random
@@ -117,7 +153,10 @@ class Workload:
         if len(self._clients) < 4 or (choice < 0.25 and len(self._clients) < 16):
             self._clients.append(self._next_client)
             self._next_client += 1
-            return Subscribe(self._clients[-1], self._live_queries())
+            client = self._clients[-1]
+            if client in self._coalescing:
+                return Subscribe(client, self._live_queries() + self._much(), coalesces=True)
+            return Subscribe(client, self._live_queries())
         if choice < 0.5 and self._away:
             return Return(self._away.pop(random.randrange(len(self._away))))
         if choice < 0.7 and len(here) > 2:
@@ -132,6 +171,20 @@ class Workload:
         random = self._random
         return tuple(self._live_query(f"q{number}") for number in range(random.randint(1, 5)))
 
+    def _much(self) -> tuple[LiveQuery, ...]:
+        """Of some tables all rows, in some order too, and what they come to: so that there is much to be told."""
+        made: list[LiveQuery] = []
+        for table in self._random.sample(self._tables, 2):
+            asked = self._alias, table.name, dict[str, Any]()
+            sort, limit = order(self._random, table)
+            sums, groups = aggregate(self._random, table)
+            made += [
+                LiveQuery(f"all {table.name}", *asked),
+                LiveQuery(f"ordered {table.name}", *asked, sort=sort, limit=None if sort else limit),
+                LiveQuery(f"sums {table.name}", *asked, aggregate=sums, group_by=groups),
+            ]
+        return tuple(made)
+
     def _live_query(self, name: str) -> LiveQuery:
         """Every third shows the first rows of an order, or all of them; some what the rows come to."""
         random = self._random
@@ -145,3 +198,7 @@ class Workload:
             return LiveQuery(name, self._alias, table.name, condition, random.random() < 0.1)
         sort, limit = order(random, table)
         return LiveQuery(name, self._alias, table.name, condition, sort=sort, limit=limit)
+
+
+def _place(action: tuple[int, Action]) -> int:
+    return action[0]

@@ -9,7 +9,7 @@ import msgspec
 
 from broadcaster.audience import Audience
 from broadcaster.errors import RequestError
-from broadcaster.livequery import Told
+from broadcaster.livequery import LiveQuery, Told
 from broadcaster.metrics import Metrics
 from broadcaster.outbox import Outbox
 from broadcaster.outcome import Outcome
@@ -41,6 +41,7 @@ class Connection:
         "_events",
         "_on_behind",
         "_owes_cursor",
+        "_own",
         "_places",
         "_prefix",
         "_replaying",
@@ -72,10 +73,14 @@ class Connection:
         self._events: list[tuple[bytes, bytes]] = []
         self._owes_cursor = False
         self._audience: Audience | None = None
+        self._own: LiveQuery | None = None  # that nobody else had, when last looked at
 
     def cursor(self) -> bytes:
         """Where this client stands after all events queued so far."""
-        offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
+        if self._replaying:
+            offsets = [self._replaying.get(alias, place.place) for alias, place in self._places.items()]
+        else:
+            offsets = [place.place for place in self._places.values()]
         return cursor_text(self._cursor_prefix(), offsets)
 
     def _cursor_prefix(self) -> bytes:
@@ -116,9 +121,13 @@ class Connection:
     def join(self) -> bool:
         """Be told together with all who stand where this connection does, if it lacks nothing and is not alone there.
         Returns whether it is."""
-        if not self._is_settled:
+        own = self._own
+        if (own is not None and not own.is_shared) or not self._is_settled:
             return False
         subscriptions = self.subscriptions.values()
+        self._own = next((one.live_query for one in subscriptions if not one.live_query.is_shared), None)
+        if self._own is not None:
+            return False
         ids = tuple([(one.id_json, one.live_query) for one in subscriptions])
         key = self._cursor_prefix(), self.outbox.is_chunked, self.coalesces, ids
         audience = ids[0][1].audiences.get(key)
@@ -137,9 +146,7 @@ class Connection:
     def _is_settled(self) -> bool:
         if self._events or self._deferring or self._replaying or self._owes_cursor or not self.outbox.is_idle:
             return False
-        return all(
-            one.phase is Phase.LIVE and one.live_query.is_shared for one in self.subscriptions.values()
-        )
+        return all(one.phase is Phase.LIVE for one in self.subscriptions.values())
 
     def leave(self) -> None:
         """Be told alone from here on, if it was not already."""
@@ -162,7 +169,8 @@ class Connection:
 
     def push(self, event: bytes, data: bytes) -> None:
         """Queue an event; nothing is sent before `flush`."""
-        self.leave()
+        if self._audience is not None:
+            self.leave()
         self._events.append((event, data))
 
     def flush(self, *, with_cursor: bool = True, asked: bool = False) -> None:

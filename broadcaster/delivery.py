@@ -66,10 +66,11 @@ class Delivery:
     ) -> None:
         """To those who are in no audience; touched: connections that are to be flushed."""
         diffs: dict[bytes, bytes] = {}  # by the id that the client gave
+        is_plain = told.is_plain
         for subscription in list(query.subscriptions):
             if subscription.phase is Phase.LIVE:
                 connection = subscription.connection
-                if not told.is_plain:
+                if not is_plain:
                     self._to_live(subscription, told)
                 elif connection.coalesces and connection.is_behind:
                     connection.defer(subscription, told, before)

@@ -114,7 +114,7 @@ class LiveQuery:
     @property
     def is_shared(self) -> bool:
         """Whether several subscribe to it."""
-        return bool(self.audiences) or len(self.subscriptions) > 1
+        return len(self.subscriptions) > 1 or bool(self.audiences)
 
     def disperse(self) -> None:
         """Have all subscriptions told each by itself."""

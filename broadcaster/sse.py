@@ -31,9 +31,10 @@ def frame(event: bytes, data: bytes, cursor: bytes | None = None) -> bytes:
 
 def frames(events: Sequence[tuple[bytes, bytes]], cursor: bytes | None) -> bytes:
     """Several events and their data, one at least; with a cursor they end a transaction."""
-    *before, (event, data) = events
-    last = frame(event, data, cursor)
-    return b"".join([*(frame(event, data) for event, data in before), last]) if before else last
+    last = frame(*events[-1], cursor)
+    if len(events) == 1:
+        return last
+    return b"".join([*(frame(event, data) for event, data in events[:-1]), last])
 
 
 def retry(milliseconds: int) -> bytes:

@@ -77,6 +77,26 @@ async def test_who_is_alone_is_told_alone() -> None:
         assert together(world) == 0
 
 
+async def test_who_had_a_live_query_of_his_own_until_another_came() -> None:
+    async with World() as world:
+        first, second = (
+            world.connect(outbox=WiredOutbox(world.tick), q=OPEN, own={"id": id_}) for id_ in (7, 8)
+        )
+        for client in (first, second):
+            await client.until(2, "ready")
+        for number in range(2):
+            await world.commit(("c", None, row(number)))
+            await second.until(number + 1, "diff")
+            assert together(world) == 0
+        third = world.connect(outbox=WiredOutbox(world.tick), q=OPEN, own={"id": 7})
+        await third.until(2, "ready")
+        await world.commit(("c", None, row(2)))
+        await third.until(1, "diff")
+        assert together(world) == 4
+        assert first.outbox.wire.writes[-1] is third.outbox.wire.writes[-1]
+        assert (ids(first), ids(second), ids(third)) == ([0, 1, 2], [0, 1, 2], [2])
+
+
 async def test_who_is_told_something_else_first_gets_what_it_was_to_be_told_together() -> None:
     async with World() as world:
         first, second = await two(world)

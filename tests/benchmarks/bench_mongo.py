@@ -4,22 +4,18 @@ users run it.
     make bench BENCH=mongo
 
 Inserts, then as many updates with pre- and post-images, of documents with six fields, one of them a document of four.
-Each run reads the same backlog from the same position into a copy of the same log. Beside it, in the same run, what the
+Each run reads the same backlog from the same position into a log of its own. Beside it, in the same run, what the
 server gives at best: the same change stream, its batches counted and not looked at.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -88,13 +84,11 @@ def measure(server: Mongod, what: Callable[[Collection[Any], int], None], rows: 
     """Print the medians."""
     config = CONFIG.format(conn=f"mongodb://{server.address}/app?replicaSet=rs0")
     results, best = [], []
-    with tempfile.TemporaryDirectory() as base, server.admin() as client, marked(server) as best_rate:
-        asyncio.run(begin(Path(base), config))
+    with server.admin() as client, marked(server) as best_rate:
+        place = begin(config)
         what(client["app"]["t1"], rows)
         for _ in range(runs):
-            with tempfile.TemporaryDirectory() as folder:
-                shutil.copytree(Path(base) / "log", Path(folder) / "log")
-                results.append(asyncio.run(drain(Path(folder), config, rows)))
+            results.append(drain(config, rows, begin=place))
             best.append(best_rate(rows))
     rates, cpu, memory = (statistics.median(column) for column in zip(*results, strict=True))
     print(

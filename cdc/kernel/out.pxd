@@ -17,9 +17,9 @@ cdef inline int grow(Out *out, Py_ssize_t more) except -1:
     """Make room for so many bytes more."""
     cdef Py_ssize_t room = out.room
     cdef void *moved
-    if out.size + more <= room:
+    if out.size + more < room:
         return 0
-    room = 2 * (out.size + more)
+    room = 2 * (out.size + more) + 16  # so that there is a place also for nothing
     moved = PyMem_RawRealloc(out.data, room)
     if moved == NULL:
         raise MemoryError

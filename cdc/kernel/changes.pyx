@@ -20,7 +20,7 @@ from cdc.kernel.out cimport (
 from json.encoder import encode_basestring
 
 from cdc.mongo.convert import MALFORMED, wire_text
-from cdc.mongo.decode import collection_of, session_of
+from cdc.mongo.reply import collection_of, session_of
 from cdc.mongo.run import Key, Newest, Run
 from cdc.mongo.values import Row, merged_types, types_json
 

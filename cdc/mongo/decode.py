@@ -13,12 +13,24 @@ from bson.timestamp import Timestamp
 
 from cdc.errors import ProtocolError
 from cdc.event import Op, Reset
-from cdc.mongo.convert import MALFORMED, utf8
+from cdc.mongo.convert import MALFORMED
+from cdc.mongo.eventcode import OPS
 from cdc.mongo.fragments import Fragments
-from cdc.mongo.reply import DOCUMENT, INT64, STRING, Fields, fields, fields_until, place, string, token_at
+from cdc.mongo.reply import (
+    DOCUMENT,
+    INT64,
+    STRING,
+    Fields,
+    collection_of,
+    fields,
+    fields_until,
+    place,
+    session_at,
+    string,
+    token_at,
+)
 from cdc.mongo.run import Key
 from cdc.mongo.shapes import Shapes
-from cdc.mongo.single import OPS
 from cdc.mongo.values import merged_types, types_json, value
 
 _TOKEN_TIMESTAMP: Final = 0x82  # KeyString's type byte of what every resume token begins with
@@ -82,17 +94,6 @@ def resume_token_of(token: str) -> dict[str, Any]:
     return {"_data": data, "_typeBits": bytes.fromhex(bits)} if bits else {"_data": data}
 
 
-def collection_of(namespace: str) -> str:
-    """The collection of a namespace, BSON as wire text. Raises `cdc.mongo.convert.MALFORMED`."""
-    raw = namespace.encode("latin-1")
-    return utf8(string(raw, namespace, place(fields(raw, namespace, 0), "coll", STRING))).decode()
-
-
-def session_of(lsid: bytes) -> bytes:
-    """The session's id in an `lsid`, BSON, as it stands in `Key`. Raises `cdc.mongo.convert.MALFORMED`."""
-    return _session(lsid, lsid.decode("latin-1"), 0)
-
-
 def token_order(token: str) -> int:
     """The cluster time in a resume token: a byte that says timestamp, then seconds and increment, in hex.
 
@@ -148,7 +149,7 @@ class Decoder:
     ) -> Change:
         transaction = None
         if "txnNumber" in found:
-            session = _session(raw, text, place(found, "lsid", DOCUMENT))
+            session = session_at(raw, text, place(found, "lsid", DOCUMENT))
             transaction = Key(order, session, _int64(raw, place(found, "txnNumber", INT64))[0])
         op = OPS.get(kind)
         if op is None:
@@ -269,11 +270,6 @@ def _key(raw: bytes, text: str, at: int) -> str:
     else:
         kind, at = fields(raw, text, at)["_id"]
     return f'{{"_id":{value(raw, text, kind, at)}}}'
-
-
-def _session(raw: bytes, text: str, at: int) -> bytes:
-    begin = fields(raw, text, at)["id"][1]
-    return raw[begin + 5 : begin + 21]  # a binary of 16 bytes
 
 
 def _image(found: Fields, name: str) -> int | None:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from cdc import kernel
 from cdc.errors import ProtocolError
-from cdc.mongo.convert import MALFORMED
+from cdc.mongo.convert import MALFORMED, utf8
 
 Fields: TypeAlias = dict[str, tuple[str, int]]
 """A document's fields: name -> (BSON type, where the value begins)."""
@@ -106,6 +106,23 @@ def token_at(raw: bytes, text: str, at: int) -> str:
     at = place(found, "_typeBits", _BINARY)
     bits = raw[at + 5 : at + 5 + _uint32(raw, at)[0]]
     return f"{data}.{bits.hex()}" if bits else data
+
+
+def collection_of(namespace: str) -> str:
+    """The collection of a namespace, BSON as wire text. Raises `cdc.mongo.convert.MALFORMED`."""
+    raw = namespace.encode("latin-1")
+    return utf8(string(raw, namespace, place(fields(raw, namespace, 0), "coll", STRING))).decode()
+
+
+def session_of(lsid: bytes) -> bytes:
+    """The session's id in an `lsid`, BSON, as it stands in `Key`. Raises `cdc.mongo.convert.MALFORMED`."""
+    return session_at(lsid, lsid.decode("latin-1"), 0)
+
+
+def session_at(raw: bytes, text: str, at: int) -> bytes:
+    """The same of the `lsid` that begins at `at`."""
+    begin = fields(raw, text, at)["id"][1]
+    return raw[begin + 5 : begin + 21]  # a binary of 16 bytes
 
 
 def read_reply(raw: bytes) -> Reply:

@@ -23,10 +23,11 @@ from cdc.event import Position, Record
 from cdc.mongo.assemble import BATCH_BYTES, Assembler
 from cdc.mongo.convert import MALFORMED
 from cdc.mongo.decode import Decoder
+from cdc.mongo.eventcode import Numbers, generate
 from cdc.mongo.open_transaction import OpenTransaction
-from cdc.mongo.reply import Reply, read_reply
+from cdc.mongo.reply import Reply, read_reply, session_of
 from cdc.mongo.run import EventReader
-from cdc.mongo.single import SingleReader, generate
+from cdc.mongo.single import SingleReader, head_of
 from support.bson_reference import OPTIONS
 
 NOW = 1_795_553_000_000
@@ -115,12 +116,13 @@ def message(events: list[dict[str, Any]]) -> Reply:
 
 
 def general(reply: Reply, at: int) -> list[Record]:
-    """What the general way makes of the event that begins there, if it is a single one."""
+    """What the general way makes of the event that begins there, if nothing else is in its transaction."""
     assembler = new_assembler()
     change = Decoder(COLLECTIONS).decode(reply.raw, reply.text, at)
-    if change is None or change.transaction is not None:
+    if change is None:
         return []
     assembler.add(change, NOW)
+    assembler.idle("82" + "F" * 16, NOW)
     batch = assembler.take()
     return [] if batch is None else batch.records
 
@@ -161,8 +163,12 @@ def read(
 
 def use(function: Any, raw: bytes, at: int) -> Any:
     """What generated code makes of it, as `SingleReader` asks it."""
+    text = raw.decode("latin-1")
     try:
-        return function(raw, raw.decode("latin-1"), at, NOW)
+        head = head_of(raw, text, at)
+        if head:
+            session_of(head[head.index("lsid") + 5 :].encode("latin-1"))
+        return function(raw, text, at, len(head), NOW, Numbers(1, {}, ',"last":true'))
     except MALFORMED:
         return None
 
@@ -242,6 +248,13 @@ def test_transactions_are_read_in_one_go() -> None:
     assert positions.count(None) == 1
     for make in COMPILED:
         assert read(reply, make) == (records, positions, len(reply.events))
+    assert read(reply, SingleReader, rounds=60)[0] == read(reply, rounds=60)[0]
+    usual = message(
+        [{**TRANSACTION, **INSERT}, {**TRANSACTION, **UPDATE}, {**TRANSACTION, **INSERT}, INSERT] * 300
+    )
+    records, positions, count = read(usual, SingleReader)
+    assert (records, positions) == read(usual)[:2]
+    assert count > 600
 
 
 def test_kinds_that_come_or_go_with_an_update() -> None:

@@ -140,8 +140,8 @@ class World:
                 way = self._subscribers[client].way
                 assert way is not None
                 way.stall()
-            case ReadOn(client):
-                self._subscribers[client].read_on()
+            case ReadOn(client, breaks_after):
+                self._subscribers[client].read_on(breaks_after)
             case Kill("database"):
                 await asyncio.to_thread(self._database.kill)
                 await asyncio.to_thread(self._database.start)

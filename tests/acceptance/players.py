@@ -54,10 +54,10 @@ class Subscriber:
             await self._task
             self.cursor, self.stream = self.stream.cursor, None
 
-    def read_on(self) -> None:
-        """Read again, if it had stopped."""
+    def read_on(self, breaks_after: int | None = None) -> None:
+        """Read again, if it had stopped. breaks_after: see `ReadOn`."""
         if self.way is not None:
-            self.way.go_on()
+            self.way.go_on(breaks_after)
 
     def behind(self) -> str | None:
         """What a present client still waits for."""

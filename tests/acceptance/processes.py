@@ -174,21 +174,23 @@ class Line:
         self._to = itertools.cycle((host, port) for port in ports)
         self._narrow = narrow
         self._writers: set[asyncio.StreamWriter] = set()
-        self._torn: set[asyncio.StreamWriter] = set()
+        self._torn: dict[asyncio.StreamWriter, int] = {}  # after so many bytes
         self._stalled: set[asyncio.StreamWriter] = set()
         self._goes = asyncio.Event()
 
     def cut(self) -> None:
         """Break every connection in the midst of what it carries next; new ones may be made at once."""
-        self._torn |= self._writers
+        self._torn |= dict.fromkeys(self._writers, 0)
 
     def stall(self) -> None:
         """Carry nothing more over any connection until `go_on`; those made from now on are not concerned."""
         self._goes.clear()
         self._stalled |= self._writers
 
-    def go_on(self) -> None:
-        """Carry what waits, and all that follows."""
+    def go_on(self, breaks_after: int | None = None) -> None:
+        """Carry what waits, and all that follows; or so many bytes of it, then the connections break."""
+        if breaks_after is not None:
+            self._torn |= dict.fromkeys(self._stalled, breaks_after)
         self._stalled.clear()
         self._goes.set()
 
@@ -224,20 +226,23 @@ class Line:
             pass
         finally:
             self._writers -= ends
-            self._torn -= ends
             self._stalled -= ends
             for end in ends:
+                self._torn.pop(end, None)
                 end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
             if writer in self._stalled:
                 await self._goes.wait()
-            if writer in self._torn:
-                writer.write(data[: len(data) // 2])
+            left = self._torn.get(writer)
+            if left is not None and len(data) > left:
+                writer.write(data[: left or len(data) // 2])
                 writer.close()
                 await writer.wait_closed()
                 break
+            if left is not None:
+                self._torn[writer] = left - len(data)
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError

@@ -14,6 +14,8 @@ from wheres import aggregate, order, where
 from broadcaster.client_stream import LiveQuery
 
 WRITERS: Final = 3
+_MUCH: Final = 100_000
+"""Bytes: more than are on the way to a client that is behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,10 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class ReadOn:
-    """It reads on, if it had stopped."""
+    """It reads on, if it had stopped. breaks_after: so many bytes of what waited for it, then its connection breaks."""
 
     client: int
+    breaks_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +133,17 @@ class Workload:
         return Round(scripts, tuple(sorted([*actions, *self._stalls(transactions, actions)], key=_place)))
 
     def _stalls(self, transactions: int, actions: Sequence[tuple[int, Action]]) -> list[tuple[int, Action]]:
-        """When clients that coalesce stop reading, those that are there and those that come meanwhile; every second
-        does not read on before the round is over."""
+        """When clients that coalesce stop reading, those that are there and those that come meanwhile; some do
+        not read on before the round is over."""
         random = self._random
         come = {action.client: place for place, action in actions if isinstance(action, Subscribe)}
         stalls: list[tuple[int, Action]] = []
         for client in self._coalescing:
             start = random.randrange(come.get(client, 0), transactions)
             stalls.append((start, Stall(client)))
-            if random.random() < 0.5:
-                stalls.append((random.randrange(start, transactions), ReadOn(client)))
+            if random.random() < 0.7:
+                breaks_after = random.randrange(_MUCH) if random.random() < 0.7 else None
+                stalls.append((random.randrange(start, transactions), ReadOn(client, breaks_after)))
         return stalls
 
     @property

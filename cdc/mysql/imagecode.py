@@ -146,7 +146,8 @@ class ImageCode:
         if i not in self._dear:
             return convert
         if how.compare:
-            return [f"if {raw} == raw{i}:", f"    new{i} = kept{i}", "else:", *indent(1, convert)]
+            same = f"{raw} == raw{i} != 0"  # 0.0 is -0.0
+            return [f"if {same}:", f"    new{i} = kept{i}", "else:", *indent(1, convert)]
         return [f"raw{i} = {raw}", *convert, f"kept{i} = new{i}"] if how.keep else convert
 
     def _struct(self, formats: str) -> str:

@@ -44,6 +44,13 @@ def test_updates_have_both_images_and_the_kinds_of_each() -> None:
     ]
 
 
+def test_a_zero_that_becomes_negative_is_told() -> None:
+    code = compile_rows(_table(ID, MapColumn("x", types.DOUBLE, 8, False)), {})
+    body = b"\2\x03\x03" + b"\xfc\1\0\0\0" + bytes(8) + b"\xfc\1\0\0\0" + bytes(7) + b"\x80"
+    ((_, before, _, _, after, _),) = code.updates(body, 0, len(body)) or []
+    assert (before, after) == ('{"id":1,"x":0.0}', '{"id":1,"x":-0.0}')
+
+
 @pytest.mark.parametrize(("bits", "complete"), [(b"\x03", True), (b"\x01", False), (b"\x02", False)])
 def test_an_image_without_all_columns_is_told(bits: bytes, complete: bool) -> None:
     code = compile_rows(_table(ID, NAME), {})

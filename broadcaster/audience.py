@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from broadcaster.connection import Connection, Place
     from broadcaster.livequery import LiveQuery
-
-log = logging.getLogger(__name__)
 
 Key: TypeAlias = "tuple[bytes, bool, bool, tuple[tuple[bytes, LiveQuery], ...]]"
 """What members have in common: their cursor but for its offsets; whether their responses are chunked; whether they

@@ -93,6 +93,7 @@ class Connection:
     def cover(self, subscription: Subscription) -> None:
         """From here on the cursor speaks of this subscription too, if the log tells what may be missed of it."""
         self.leave()
+        self._own = None
         if subscription.live_query.is_replayable:
             self._covered.add(subscription.digest)
             self._prefix = None
@@ -285,17 +286,4 @@ class Connection:
                 self.metrics.frames([(b"initial", part)])
                 self.outbox.send(part)
         count = None if subscription.skip_initial else len(docs)
-        self.push(b"ready", ready_data(subscription, count))
-
-
-def ready_data(subscription: Subscription, count: int | None = None, *, resumed: bool = False) -> bytes:
-    """The data of a `ready` event. count: rows of the initial result; None where none were sent. It names the key's
-    fields where it is known, so that the client can tell rows apart before the first change does; an aggregate without
-    groups has none."""
-    what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
-    if resumed:
-        what = b'"resumed":true'
-    if subscription.key or subscription.live_query.shares is not None:
-        what += b',"key":' + msgspec.json.encode(subscription.key)
-    indexed = b"true" if subscription.live_query.is_indexed else b"false"
-    return b'{"id":%b,%b,"indexed":%b}' % (subscription.id_json, what, indexed)
+        self.push(b"ready", subscription.ready(count))

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from broadcaster.connection import Connection, ready_data
+from broadcaster.connection import Connection
 from broadcaster.errors import RequestError
 from broadcaster.feed import Feed
 from broadcaster.join import Join, Result
@@ -238,7 +238,7 @@ class Hub:
             await feed.boundary()
             if subscription.stale is None:
                 count = len(docs[0]) if docs else None
-                connection.go_live(subscription, ready_data(subscription, count))
+                connection.go_live(subscription, subscription.ready(count))
                 connection.flush(asked=True)
                 if subscription.frozen is not None:
                     self.refill(subscription)
@@ -356,7 +356,7 @@ class Hub:
         over: list[tuple[Subscription, str | None]] = []
         for subscription in subscriptions:
             if subscription.stale is None:
-                connection.go_live(subscription, ready_data(subscription, resumed=True))
+                connection.go_live(subscription, subscription.ready(resumed=True))
                 self._metrics.resumes.labels("replayed").inc()
             else:
                 feed.detach(subscription)

@@ -112,6 +112,18 @@ class Subscription:
         self.stale = self.stale or reason
         self.held = []
 
+    def ready(self, count: int | None = None, *, resumed: bool = False) -> bytes:
+        """The data of a `ready` event. count: rows of the initial result; None where none were sent. It names the key's
+        fields where it is known, so that the client can tell rows apart before the first change does; an aggregate
+        without groups has none."""
+        what = b'"skippedInitial":true' if count is None else b'"count":%d' % count
+        if resumed:
+            what = b'"resumed":true'
+        if self.key or self.live_query.shares is not None:
+            what += b',"key":' + msgspec.json.encode(self.key)
+        indexed = b"true" if self.live_query.is_indexed else b"false"
+        return b'{"id":%b,%b,"indexed":%b}' % (self.id_json, what, indexed)
+
     def diff(self, outcome: Outcome) -> bytes:
         """The data of an outcome's `diff` event."""
         return b'{"id":%b,%b' % (self.id_json, outcome.suffix)

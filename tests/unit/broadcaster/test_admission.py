@@ -48,3 +48,14 @@ def test_who_is_turned_away_later_leaves_room():
         raise KeyError
     with admission.admitted(ANN, 1):
         pass
+
+
+def test_who_stays_leaves_later():
+    admission = Admission(Limits(connections=1, subscriptions_per_token=3))
+    with admission.admitted(ANN, 3) as admitted:
+        admitted.stay()
+    assert refusal(admission) == "too_many_connections"
+    admitted.leave()
+    with admission.admitted(ANN, 3):
+        pass
+    assert not admission._subscriptions

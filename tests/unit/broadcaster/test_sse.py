@@ -12,6 +12,12 @@ def test_a_frame_ends_a_transaction_only_with_a_cursor():
     assert sse.frame(b"diff", b"{}", b"c.1") == b"event: diff\nid: c.1\ndata: {}\n\n"
 
 
+def test_of_several_frames_the_last_ends_the_transaction():
+    one, other = (b"diff", b"{}"), (b"ready", b"[]")
+    assert sse.frames([one], None) == sse.frame(*one)
+    assert sse.frames([one, other], b"c.1") == sse.frame(*one) + sse.frame(*other, b"c.1")
+
+
 def test_chunked_is_rfc_9112():
     assert sse.chunked(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
 

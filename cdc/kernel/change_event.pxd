@@ -52,6 +52,10 @@ cdef inline unsigned char op_of(Event *event) except 0:
     return op
 
 
+cdef inline bint is_span(Span *span, bytes what) noexcept:
+    return span.size == len(what) and not memcmp(span.at, <const char *>what, span.size)
+
+
 cdef inline bint is_name(Span text, const char *what, Py_ssize_t size) noexcept:
     return text.size == size and not memcmp(text.at, what, size)
 

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 from cdc.kernel.bson cimport Image, write_key
 from cdc.kernel.bson_kinds cimport put_types, tell_the_same, types_of
 from cdc.kernel.bson_value cimport LE64
-from cdc.kernel.change_event cimport Event, is_together, op_of, parse, span_bytes, token_text
+from cdc.kernel.change_event cimport Event, is_span, is_together, op_of, parse, span_bytes, token_text
 from cdc.kernel.out cimport (
     Out, again, clear, is_ascii, put, put_byte, put_bytes, put_signed, put_text, put_unsigned, release,
 )
@@ -26,6 +26,8 @@ from cdc.mongo.values import Row, merged_types, types_json
 
 cdef enum:
     MOST_NAMESPACES = 1_000
+    SHORT = 16  # events of a transaction that goes together with others
+    LAST = 12  # bytes of what tells the last event
 
 
 cdef class _Collection:
@@ -49,11 +51,17 @@ cdef class EventReader:
     cdef bytes _source, _now
     cdef Image _before, _after
     cdef Out _value, _key
+    cdef bytes _lsid, _session  # of the last transaction
     cdef list _run_records, _run_touched
-    cdef dict _run_orders
-    cdef object _run_transaction
-    cdef Py_ssize_t _run_total, _run_size, _run_budget
+    cdef Py_ssize_t _run_size, _run_budget
     cdef Event _run_last
+    # What is complete of it, and of the transaction at hand, if there is one: `_open`, whether it is the assembler's,
+    # and what it counted before the run.
+    cdef Py_ssize_t _complete, _complete_size
+    cdef Event _complete_last
+    cdef bint _in_transaction, _open
+    cdef Py_ssize_t _total
+    cdef dict _orders
 
     def __init__(self, collections, source):
         self._collections = {name: _Collection(name) for name in collections}
@@ -79,57 +87,93 @@ cdef class EventReader:
         try:
             for i in range(first, end):
                 parse(&event, data + <Py_ssize_t>places[i], limit)
-                if i == first:
-                    self._begin_transaction(&event, transaction)
-                elif not is_together(&event, &self._run_last):
-                    break
+                if i == first or not is_together(&event, &self._run_last):
+                    if i > first and not self._complete_transaction():
+                        break
+                    self._begin_transaction(&event, transaction if i == first else None)
                 self._add(&event, self._collection(&event), limit)
                 self._run_last = event
-                if self._run_size >= self._run_budget:
+                if self._run_size >= self._run_budget or self._is_another_long():
                     break
         except ValueError:
             pass  # the next call is about this event; the general way must see it
         return self._finish() if self._run_records else None
 
     cdef int _begin(self, Py_ssize_t budget, now_ms) except -1:
-        cdef _Collection collection
-        for collection in self._run_touched:
-            collection.newest = -1
         self._now = f',"ts_ms":{now_ms},"transaction":{{"id":"'.encode()
-        self._run_records, self._run_touched = [], []
-        self._run_size = self._run_total = 0
+        self._run_records = []
+        self._forget_transaction()
+        self._run_size = self._complete = self._complete_size = 0
         self._run_budget = budget
         return 0
 
-    cdef int _begin_transaction(self, Event *event, transaction) except -1:
-        """The run is about the transaction of this event, which may be the open one."""
-        self._run_transaction = None
-        self._run_orders = {}
-        if event.number == NULL:
-            return 0
-        try:
-            session = session_of(span_bytes(&event.lsid))
-        except MALFORMED as error:
-            raise ValueError from error
-        self._run_transaction = Key(LE64(event.time), session, <int64_t>LE64(event.number))
-        if self._run_transaction == transaction.key:
-            self._run_total = transaction.total
-            self._run_budget -= transaction.size
-            self._run_orders = transaction.orders()
+    cdef int _forget_transaction(self) except -1:
+        cdef _Collection collection
+        for collection in self._run_touched:
+            collection.newest = -1
+        self._run_touched = []
+        self._in_transaction = self._open = False
+        self._total = 0
+        self._orders = {}
         return 0
 
-    cdef object _finish(self):
-        cdef Event *last = &self._run_last
+    cdef int _begin_transaction(self, Event *event, transaction) except -1:
+        """What comes is of the transaction of this event, which may be the assembler's open one."""
+        if event.number == NULL:
+            return 0
+        if self._lsid is None or not is_span(&event.lsid, self._lsid):
+            lsid = span_bytes(&event.lsid)
+            try:
+                self._session = session_of(lsid)
+            except MALFORMED as error:
+                raise ValueError from error
+            self._lsid = lsid
+        self._in_transaction = True
+        if transaction is not None and transaction.key == self._transaction_key(event):
+            self._open = True
+            self._total = transaction.total
+            self._orders = transaction.orders()
+            self._run_budget -= transaction.size
+        return 0
+
+    cdef object _transaction_key(self, Event *event):
+        return Key(LE64(event.time), self._session, <int64_t>LE64(event.number))
+
+    cdef bint _complete_transaction(self) except -1:
+        """The transaction at hand, if there is one, is complete, since another event comes. False if the run ends with it:
+        it is the assembler's, or long."""
         cdef _Collection collection
-        token = token_text(&last.token, &last.bits)
-        newest = {}
-        for collection in self._run_touched:
-            if collection.newest >= 0:
-                newest[collection.name] = Newest(collection.order, collection.newest, collection.tail)
+        if self._in_transaction:
+            if self._open or len(self._run_records) - self._complete > SHORT:
+                return False
+            for collection in self._run_touched:
+                name, key, value = self._run_records[collection.newest]
+                tail = len(value) - collection.tail
+                self._run_records[collection.newest] = name, key, value[:tail] + b',"last":true' + value[tail:]
+                self._run_size += LAST
+            self._forget_transaction()
+        self._complete, self._complete_size = len(self._run_records), self._run_size
+        self._complete_last = self._run_last
+        return True
+
+    cdef bint _is_another_long(self):
+        """Whether the transaction at hand is long, and what is complete before it goes first."""
+        return self._in_transaction and 0 < self._complete < len(self._run_records) - SHORT
+
+    cdef object _finish(self):
+        """The run: what is complete, or a piece of a transaction."""
+        cdef _Collection collection
         records, self._run_records = self._run_records, None
-        return Run(
-            records, self._run_size, token, LE64(last.time), <int64_t>LE64(last.wall), self._run_transaction, newest
-        )
+        if not self._in_transaction:
+            return _run(records, self._run_size, &self._run_last, None, {})
+        if self._complete:
+            return _run(records[: self._complete], self._complete_size, &self._complete_last, None, {})
+        newest = {
+            collection.name: Newest(collection.order, collection.newest, collection.tail)
+            for collection in self._run_touched
+            if collection.newest >= 0
+        }
+        return _run(records, self._run_size, &self._run_last, self._transaction_key(&self._run_last), newest)
 
     cdef _Collection _collection(self, Event *event):
         """Raises ValueError if it is not wanted."""
@@ -153,20 +197,19 @@ cdef class EventReader:
         cdef Out *key = &self._key
         cdef unsigned char op = op_of(event)
         cdef Py_ssize_t order = 1, tail
-        if self._run_transaction is not None:
+        if self._in_transaction:
             if collection.newest < 0:
-                collection.order = self._run_orders.get(collection.name, 0)
-                self._run_touched.append(collection)
+                collection.order = self._orders.get(collection.name, 0)
             order = collection.order + 1
         clear(value)
         types = self._put_images(event, end)
         self._put_source(event, collection, op)
         put(value, b'","total_order":', 16)
-        put_unsigned(value, 1 if self._run_transaction is None else self._run_total + 1)
+        put_unsigned(value, self._total + 1)
         put(value, b',"data_collection_order":', 25)
         put_unsigned(value, order)
-        if self._run_transaction is None:
-            put(value, b',"last":true', 12)
+        if not self._in_transaction:
+            put(value, b',"last":true', LAST)
         tail = value.size
         put_byte(value, 125)
         if types is not None:
@@ -179,13 +222,15 @@ cdef class EventReader:
         clear(key)
         write_key(&self._after.kinds, key, event.key, end)
         record = collection.name, _finished(key), _finished(value)
-        if self._run_transaction is not None:
+        if self._in_transaction:
+            if collection.newest < 0:
+                self._run_touched.append(collection)
+            self._total += 1
             collection.order = order
             collection.newest = len(self._run_records)
             collection.tail = value.size - tail
         self._run_records.append(record)
         self._run_size += value.size
-        self._run_total += 1
         return 0
 
     cdef object _put_images(self, Event *event, const unsigned char *end):
@@ -234,6 +279,11 @@ cdef class EventReader:
         put_byte(value, 34)
         put_bytes(value, self._now)
         return again(value, at, length)
+
+
+cdef object _run(list records, Py_ssize_t size, Event *last, transaction, dict newest):
+    token = token_text(&last.token, &last.bits)
+    return Run(records, size, token, LE64(last.time), <int64_t>LE64(last.wall), transaction, newest)
 
 
 cdef bytes _finished(Out *out):

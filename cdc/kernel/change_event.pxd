@@ -24,16 +24,15 @@ cdef struct Event:
     const unsigned char *description
 
 
-cdef inline bint is_together(Event *event, Event *last) noexcept:
-    """Whether both are single, or of one transaction."""
+cdef inline bint is_together(Event *event, Event *last) except -1:
+    """Whether both are single, or of one transaction. Raises ValueError where the bytes alone do not tell."""
     if event.number == NULL or last.number == NULL:
         return event.number == last.number
-    return (
-        LE64(event.number) == LE64(last.number)
-        and LE64(event.time) == LE64(last.time)
-        and event.lsid.size == last.lsid.size
-        and not memcmp(event.lsid.at, last.lsid.at, last.lsid.size)
-    )
+    if LE64(event.number) != LE64(last.number) or LE64(event.time) != LE64(last.time):
+        return False
+    if event.lsid.size != last.lsid.size or memcmp(event.lsid.at, last.lsid.at, last.lsid.size):
+        raise ValueError
+    return True
 
 
 cdef inline unsigned char op_of(Event *event) except 0:

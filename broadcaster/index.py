@@ -17,9 +17,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from broadcaster.conditions import array_path
-from broadcaster.index_ranges import Intervals
+from broadcaster.index_spans import Spans, note
 from broadcaster.index_terms import REST, Branch, Equality, Range, Term
-from broadcaster.index_values import UNORDERED, Key, keys_of, place_of, values_at
+from broadcaster.index_values import Key, keys_of, values_at
 from broadcaster.kinds import base_kind
 
 T = TypeVar("T")
@@ -118,25 +118,40 @@ class _Node(Generic[T]):
         self.used = used
         self.filed: dict[_Leaf[T], Equality | Range | None] = {}
         self.fields: dict[str, _Field[T]] = {}
-        self.asked: dict[_Leaf[T], T] = {}
-        self.sure: dict[_Leaf[T], T] = {}
+        self.asked: dict[_Leaf[T], T] | None = None
+        self.sure: dict[_Leaf[T], T] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.filed)
 
     def add(self, leaf: _Leaf[T]) -> None:
         term = self.filed[leaf] = self._choose(leaf)
         is_all = self._is_all(leaf, term)
         if term is None:
-            (self.sure if is_all else self.asked)[leaf] = leaf.item
+            self._stay(leaf, is_all=is_all)
             return
         field = self.fields.get(term.path)
         if field is None:
             field = self.fields[term.path] = _Field(term.path, self.used)
         field.add(leaf, term, is_all=is_all)
 
+    def _stay(self, leaf: _Leaf[T], *, is_all: bool) -> None:
+        if is_all:
+            if self.sure is None:
+                self.sure = {}
+            self.sure[leaf] = leaf.item
+        else:
+            if self.asked is None:
+                self.asked = {}
+            self.asked[leaf] = leaf.item
+
     def remove(self, leaf: _Leaf[T]) -> None:
         term = self.filed.pop(leaf)
         is_all = self._is_all(leaf, term)
         if term is None:
-            del (self.sure if is_all else self.asked)[leaf]
+            staying = self.sure if is_all else self.asked
+            assert staying is not None
+            del staying[leaf]
             return
         field = self.fields[term.path]
         field.remove(leaf, term, is_all=is_all)
@@ -169,7 +184,7 @@ class _Node(Generic[T]):
 
     def _cost(self, term: Equality) -> tuple[bool, int, int]:
         field = self.fields.get(term.path)
-        crowd = 0 if field is None else field.crowd(term.keys)
+        crowd = 0 if field is None or field.buckets is None else field.buckets.crowd(term.keys)
         return term.is_common, crowd // _CROWD, len(term.keys)
 
     def find(
@@ -183,103 +198,50 @@ class _Node(Generic[T]):
     ) -> None:
         """Add to `found` what either row may match; sure, maybe: what is then known of an item, of both rows."""
         if self.asked:
-            _note(self.asked.values(), maybe, found)
+            note(self.asked.values(), maybe, found)
         if self.sure:
-            _note(self.sure.values(), sure, found)
+            note(self.sure.values(), sure, found)
         for field in self.fields.values():
             field.find(row, other, sure, maybe, types, found)
 
 
 class _Field(Generic[T]):
-    """The leaves that are filed under a term on one path.
+    """The leaves that are filed under a term on one path."""
 
-    sure: by key the leaves of equalities all of whose terms led to there; buckets: the others, or, where these are
-    many, a node of them. ranges: all leaves of ranges; intervals: the same by bracket, and whether all their terms led
-    to there.
-    """
-
-    __slots__ = ("_array", "_buckets", "_head", "_intervals", "_path", "_ranges", "_rest", "_sure", "_used")
+    __slots__ = ("_array", "_head", "_path", "_rest", "buckets", "spans", "used")
 
     def __init__(self, path: str, used: frozenset[str]) -> None:
         self._path = path
-        self._used = used | {path}
         self._array = sys.intern(array_path(path))
         head, *rest = path.split(".")
         self._head = sys.intern(head)
         self._rest = tuple(rest)
-        self._sure: dict[Key, dict[_Leaf[T], T]] = {}
-        self._buckets: dict[Key, dict[_Leaf[T], T] | _Node[T]] = {}
-        self._ranges: dict[_Leaf[T], T] = {}
-        self._intervals: dict[tuple[int, bool], Intervals[T]] = {}
+        self.used = used
+        self.buckets: _Buckets[T] | None = None
+        self.spans: Spans[T] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._buckets or self._ranges or self._sure)
-
-    def crowd(self, keys: Iterable[Key]) -> int:
-        """The most leaves that one of the keys has."""
-        most = 0
-        for key in keys:
-            bucket = self._buckets.get(key, ())
-            own = len(bucket.filed) if isinstance(bucket, _Node) else len(bucket)
-            most = max(most, own + len(self._sure.get(key, ())))
-        return most
+        return self.buckets is not None or self.spans is not None
 
     def add(self, leaf: _Leaf[T], term: Equality | Range, *, is_all: bool) -> None:
         if isinstance(term, Range):
-            self._ranges[leaf] = leaf.item
-            for bracket, low, high in term.spans:
-                intervals = self._intervals.get((bracket, is_all))
-                if intervals is None:
-                    intervals = self._intervals[bracket, is_all] = Intervals()
-                intervals.add(low, high, leaf.number, leaf.item)
-        elif is_all:
-            for key in term.keys:
-                self._sure.setdefault(key, {})[leaf] = leaf.item
+            if self.spans is None:
+                self.spans = Spans()
+            self.spans.add(leaf.number, leaf.item, term, is_all=is_all)
         else:
-            for key in term.keys:
-                self._add_to_bucket(leaf, key)
-
-    def _add_to_bucket(self, leaf: _Leaf[T], key: Key) -> None:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            self._buckets[key] = {leaf: leaf.item}
-        elif isinstance(bucket, _Node):
-            bucket.add(leaf)
-        else:
-            bucket[leaf] = leaf.item
-            if len(bucket) > _SPLIT:
-                node: _Node[T] = _Node(self._used)
-                for inner in bucket:
-                    node.add(inner)
-                self._buckets[key] = node
+            if self.buckets is None:
+                self.buckets = _Buckets(self.used | {self._path})
+            self.buckets.add(leaf, term.keys, is_all=is_all)
 
     def remove(self, leaf: _Leaf[T], term: Equality | Range, *, is_all: bool) -> None:
         if isinstance(term, Range):
-            del self._ranges[leaf]
-            for bracket, low, high in term.spans:
-                intervals = self._intervals[bracket, is_all]
-                intervals.remove(low, high, leaf.number)
-                if not intervals:
-                    del self._intervals[bracket, is_all]
-        elif is_all:
-            for key in term.keys:
-                del self._sure[key][leaf]
-                if not self._sure[key]:
-                    del self._sure[key]
+            assert self.spans is not None
+            self.spans.remove(leaf.number, term, is_all=is_all)
+            self.spans = self.spans or None
         else:
-            for key in term.keys:
-                self._remove_from_bucket(leaf, key)
-
-    def _remove_from_bucket(self, leaf: _Leaf[T], key: Key) -> None:
-        bucket = self._buckets[key]
-        if isinstance(bucket, _Node):
-            bucket.remove(leaf)
-            is_empty = not bucket.filed
-        else:
-            del bucket[leaf]
-            is_empty = not bucket
-        if is_empty:
-            del self._buckets[key]
+            assert self.buckets is not None
+            self.buckets.remove(leaf, term.keys, is_all=is_all)
+            self.buckets = self.buckets or None
 
     def find(
         self,
@@ -312,7 +274,6 @@ class _Field(Generic[T]):
         found: dict[T, int],
     ) -> None:
         """What is filed under the value of `row`, and of `other`, whose value is the same."""
-        keys: Iterable[Key]
         if self._rest or value.__class__ is list:
             values = values_at(value, self._rest)
             if len(values) != 1 or values[0].__class__ is list:
@@ -321,16 +282,11 @@ class _Field(Generic[T]):
             [value] = values
         if value.__class__ is dict:
             return
-        if kind is None and value.__class__ is str:
-            keys, is_sure = (value,), True
-        else:
+        if self.spans is not None and value is not None:
+            self.spans.find(value, kind, sure, maybe, found)
+        if self.buckets is not None:
             keys, is_sure = keys_of(value, kind)
-        if self._ranges and value is not None:
-            self._find_ranges(value, sure, maybe, kind, found)
-        if not is_sure:
-            sure = maybe
-        for key in keys:
-            self._find_key(key, row, other, sure, maybe, types, found)
+            self.buckets.find(keys, row, other, sure if is_sure else maybe, maybe, types, found)
 
     def _find_any(
         self,
@@ -344,20 +300,75 @@ class _Field(Generic[T]):
     ) -> None:
         """Of several values, or of none, one may be above a range's lower end and another below its upper."""
         scalars = [value for value in values if value.__class__ is not list and value.__class__ is not dict]
-        keys = {key for scalar in scalars for key in keys_of(scalar, kind)[0]}
-        if all(value is None for value in values):
-            keys.add(None)
-        for key in keys:
-            self._find_key(key, row, other, maybe, maybe, types, found)
-        ordered = [scalar for scalar in scalars if scalar is not None]
-        if len(ordered) > 1:
-            _note(self._ranges.values(), maybe, found)
-        elif ordered:
-            self._find_ranges(ordered[0], maybe, maybe, kind, found)
+        if self.buckets is not None:
+            keys = {key for scalar in scalars for key in keys_of(scalar, kind)[0]}
+            if all(value is None for value in values):
+                keys.add(None)
+            self.buckets.find(keys, row, other, maybe, maybe, types, found)
+        if self.spans is not None:
+            ordered = [scalar for scalar in scalars if scalar is not None]
+            if len(ordered) > 1:
+                self.spans.find_all(maybe, found)
+            elif ordered:
+                self.spans.find(ordered[0], kind, maybe, maybe, found)
 
-    def _find_key(
+
+class _Buckets(Generic[T]):
+    """Leaves of equalities, by key. sure: those all of whose terms led to there; asked: the others, or, where these are
+    many, a node of them. used: the paths whose equality led to there."""
+
+    __slots__ = ("asked", "sure", "used")
+
+    def __init__(self, used: frozenset[str]) -> None:
+        self.used = used
+        self.sure: dict[Key, dict[_Leaf[T], T]] = {}
+        self.asked: dict[Key, dict[_Leaf[T], T] | _Node[T]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.sure or self.asked)
+
+    def crowd(self, keys: Iterable[Key]) -> int:
+        """The most leaves that one of the keys has."""
+        most = 0
+        for key in keys:
+            bucket = self.asked.get(key, ())
+            own = len(bucket.filed) if isinstance(bucket, _Node) else len(bucket)
+            most = max(most, own + len(self.sure.get(key, ())))
+        return most
+
+    def add(self, leaf: _Leaf[T], keys: Iterable[Key], *, is_all: bool) -> None:
+        for key in keys:
+            if is_all:
+                self.sure.setdefault(key, {})[leaf] = leaf.item
+                continue
+            bucket = self.asked.setdefault(key, {})
+            if isinstance(bucket, _Node):
+                bucket.add(leaf)
+                continue
+            bucket[leaf] = leaf.item
+            if len(bucket) > _SPLIT:
+                node = self.asked[key] = _Node(self.used)
+                for inner in bucket:
+                    node.add(inner)
+
+    def remove(self, leaf: _Leaf[T], keys: Iterable[Key], *, is_all: bool) -> None:
+        for key in keys:
+            if is_all:
+                del self.sure[key][leaf]
+                if not self.sure[key]:
+                    del self.sure[key]
+                continue
+            bucket = self.asked[key]
+            if isinstance(bucket, _Node):
+                bucket.remove(leaf)
+            else:
+                del bucket[leaf]
+            if not bucket:
+                del self.asked[key]
+
+    def find(
         self,
-        key: Key,
+        keys: Iterable[Key],
         row: Row,
         other: Row | None,
         sure: int,
@@ -365,40 +376,19 @@ class _Field(Generic[T]):
         types: Mapping[str, str],
         found: dict[T, int],
     ) -> None:
-        if (items := self._sure.get(key)) is not None:
-            _note(items.values(), sure, found)
-        if (bucket := self._buckets.get(key)) is None:
-            return
-        if isinstance(bucket, _Node):
-            bucket.find(row, other, sure, maybe, types, found)
-        else:
-            _note(bucket.values(), maybe, found)
-
-    def _find_ranges(self, value: Any, sure: int, maybe: int, kind: str | None, found: dict[T, int]) -> None:
-        if kind in UNORDERED:
-            _note(self._ranges.values(), maybe, found)
-            return
-        place = place_of(value, kind)
-        if place is None:
-            return
-        brackets, code, is_sure = place
-        for bracket in brackets:
-            for is_all in (True, False):
-                intervals = self._intervals.get((bracket, is_all))
-                if intervals is not None:
-                    within: list[T] = []
-                    edge: list[T] = []
-                    intervals.at(code, within, edge)
-                    _note(within, sure if is_all and is_sure else maybe, found)
-                    _note(edge, maybe, found)
+        """See `_Node.find`."""
+        for key in keys:
+            if (items := self.sure.get(key)) is not None:
+                note(items.values(), sure, found)
+            if (bucket := self.asked.get(key)) is None:
+                continue
+            if isinstance(bucket, _Node):
+                bucket.find(row, other, sure, maybe, types, found)
+            else:
+                note(bucket.values(), maybe, found)
 
 
 def _is_alike(value: Any, other: Any) -> bool:
     """Whether both are found by the same keys, and as surely; `True == 1`, and so are documents that hold these."""
     kind = value.__class__
     return kind is other.__class__ and kind is not dict and kind is not list and bool(value == other)
-
-
-def _note(items: Iterable[T], known: int, found: dict[T, int]) -> None:
-    for item in items:
-        found[item] = found.get(item, 0) | known

@@ -29,6 +29,8 @@ from broadcaster.predicate import (
 _MOST_BRANCHES: Final = 32
 _MOST_KEYS: Final = 4096
 """Of one predicate, in all its branches: so much may it take up in the index."""
+_LOWER: Final = (Comparison.GT, Comparison.GTE)
+_UPPER: Final = (Comparison.LT, Comparison.LTE)
 _MOST_ITEMS: Final = 4
 """Of what a value must contain, as many are something to find it by."""
 
@@ -44,11 +46,18 @@ class Equality:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The value at the path, if it is one, lies in the span of its bracket: (bracket, low, high)."""
+    """The value at the path, if it is one, lies in the span of its bracket: (bracket, low, high). low_is_open,
+    high_is_open: whether the end itself is outside."""
 
     path: str
     spans: tuple[tuple[int, Code | None, Code | None], ...]
-    is_bounded: bool
+    low_is_open: bool
+    high_is_open: bool
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has both ends, or holds for no value."""
+        return all(low is not None and high is not None for _, low, high in self.spans)
 
 
 class Rest(Enum):
@@ -153,32 +162,41 @@ def _ranges(parts: Iterable[Node]) -> tuple[list[Range], bool]:
     pattern's prefix is both. Bounds of two classes never hold together, save of an array, of which another element may
     satisfy each: the index asks all ranges of the field about one."""
     is_all = True
-    bounds: dict[str, dict[bool, dict[int, Code]]] = {}
+    bounds: dict[str, dict[Comparison, dict[int, Code]]] = {}
     for part in parts:
         if isinstance(part, Compare):
             assert isinstance(part.operand, (bool, int, float, str))
-            is_upper = part.op in (Comparison.LT, Comparison.LTE)
-            of_path = bounds.setdefault(part.path, {})
-            is_all &= is_upper not in of_path
-            of_path.setdefault(is_upper, literal_codes(part.operand))
+            is_all &= _bound(bounds, part.path, part.op, literal_codes(part.operand))
         elif isinstance(part, Like):
             is_all = False
             if prefix := like_prefix(part.pattern):
                 low, high = prefix_codes(prefix)
-                bounds.setdefault(part.path, {}).setdefault(False, low)
-                bounds[part.path].setdefault(True, high)
-    return [_range(path, of_path.get(False), of_path.get(True)) for path, of_path in bounds.items()], is_all
+                _bound(bounds, part.path, Comparison.GTE, low)
+                _bound(bounds, part.path, Comparison.LTE, high)
+    return [_range(path, of_path) for path, of_path in bounds.items()], is_all
 
 
-def _range(path: str, low: dict[int, Code] | None, high: dict[int, Code] | None) -> Range:
-    brackets = set(low or high or ()) & set(high or low or ())
+def _bound(
+    bounds: dict[str, dict[Comparison, dict[int, Code]]], path: str, op: Comparison, codes: dict[int, Code]
+) -> bool:
+    """Note an end, unless the path has such a one."""
+    of_path = bounds.setdefault(path, {})
+    if not of_path.keys().isdisjoint(_LOWER if op in _LOWER else _UPPER):
+        return False
+    of_path[op] = codes
+    return True
+
+
+def _range(path: str, ends: dict[Comparison, dict[int, Code]]) -> Range:
+    lows = next((ends[op] for op in _LOWER if op in ends), None)
+    highs = next((ends[op] for op in _UPPER if op in ends), None)
+    brackets = set(lows or highs or ()) & set(highs or lows or ())
     if NUMBER in brackets:
         brackets.discard(SPELT)
-    spans = [
-        (bracket, None if low is None else low[bracket], None if high is None else high[bracket])
-        for bracket in sorted(brackets)
-    ]
-    kept = [
-        (bracket, low, high) for bracket, low, high in spans if low is None or high is None or low <= high
-    ]
-    return Range(path, tuple(kept), is_bounded=low is not None and high is not None)
+    spans = []
+    for bracket in sorted(brackets):
+        low = None if lows is None else lows[bracket]
+        high = None if highs is None else highs[bracket]
+        if low is None or high is None or low <= high:
+            spans.append((bracket, low, high))
+    return Range(path, tuple(spans), Comparison.GT in ends, Comparison.LT in ends)

@@ -4,7 +4,7 @@ keep its order. (pure)
 The kind of a column is known only beside a row, so a literal has a key for every reading of it. Keys and codes may say
 more than is true (numbers are rounded to doubles, long texts cut off), never less. Where they say no more than is true
 they are *sure*: a sure key of a row's value is that of an equal literal, and a sure code lies above or below that of
-another value only where it is more or less itself.
+a literal only where the value does; it is *exact* where it also is that of a literal only where the value equals it.
 """
 
 from __future__ import annotations
@@ -61,27 +61,29 @@ def keys_of(value: Any, kind: str | None) -> tuple[tuple[Key, ...], bool]:
         if kind is None:
             return (value,), True
         return _READ[kind](value)
-    is_safe = -SAFE_INTEGER <= value <= SAFE_INTEGER
+    is_safe = _is_safe(value)
     key = value if is_safe else _rounded(value)
     if kind is None:
         return (key,), is_safe
     return (key, ("n", key)), False
 
 
-def place_of(value: Any, kind: str | None) -> tuple[tuple[int, ...], Code, bool] | None:
-    """(brackets, code, whether it is sure) of a row's scalar; None where nothing is above or below it."""
+def place_of(value: Any, kind: str | None) -> tuple[tuple[int, ...], Code, bool, bool] | None:
+    """(brackets, code, whether it is sure, and exact) of a row's scalar; None where nothing is above or below it."""
     if value.__class__ is str:
         if kind is None:
-            return _TEXTS, text_code(value), True
+            return _TEXTS, text_code(value), True, False
         if kind in _SPELT_KINDS:
             number = _numeric(value)
             return None if number.__class__ is str else _number_place(number, kind)
         read = time_of_day(value) if kind == "time" else _micros(value)
-        return None if read is None else (_TIMES if kind == "time" else _INSTANTS, number_code(read), True)
+        if read is None:
+            return None
+        return _TIMES if kind == "time" else _INSTANTS, number_code(read), True, _is_safe(read)
     if value is None:
         return None
     if value.__class__ is bool:
-        return _BOOLS, float(value), True
+        return _BOOLS, float(value), True, True
     return _number_place(value, kind)
 
 
@@ -165,6 +167,11 @@ def _reach(node: Any, segments: tuple[str, ...], depth: int, found: list[Any]) -
     found.append(node)
 
 
+def _is_safe(number: Any) -> bool:
+    """Whether a double has its value, and that of no other number that a row or a literal may have."""
+    return bool(-SAFE_INTEGER <= number <= SAFE_INTEGER)
+
+
 def _rounded(number: Any) -> float:
     try:
         return float(number)
@@ -202,11 +209,11 @@ def _number(literal: str) -> float | None:
     return None if number is None else _rounded(number)
 
 
-def _number_place(number: Any, kind: str | None) -> tuple[tuple[int, ...], float, bool]:
+def _number_place(number: Any, kind: str | None) -> tuple[tuple[int, ...], float, bool, bool]:
     code = number_code(number)
     if kind is None:
-        return _PLAIN, code, True
-    return _NUMBERS, code, kind == "decimal" and -_MOST < code < _MOST
+        return _PLAIN, code, True, _is_safe(number)
+    return _NUMBERS, code, kind == "decimal" and -_MOST < code < _MOST, False
 
 
 def _reading(name: str, read: Callable[[str], Any]) -> Callable[[str], tuple[tuple[Key, ...], bool]]:

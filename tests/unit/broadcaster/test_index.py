@@ -8,7 +8,7 @@ import pytest
 
 from broadcaster import index_ranges
 from broadcaster.index import AFTER, BEFORE, MAYBE_AFTER, MAYBE_BEFORE, Index
-from broadcaster.index_ranges import Intervals
+from broadcaster.index_ranges import HIGH_IS_OPEN, LOW_IS_OPEN, Intervals
 from broadcaster.index_terms import branches
 from broadcaster.index_values import literal_keys, number_code, text_code
 from broadcaster.query import parse_where
@@ -193,15 +193,17 @@ def test_intervals_come_and_go(unit: float, shift: int, monkeypatch: pytest.Monk
 
     def check(present: Iterable[int]) -> None:
         for code in range(shift - 1, shift + 42):
-            sure: list[int] = []
-            edge: list[int] = []
-            intervals.at(code * unit, sure, edge)
-            expected_sure, expected_edge = [], []
+            found: tuple[list[int], list[int], list[int]] = ([], [], [])
+            intervals.at(code * unit, *found)
+            expected: tuple[list[int], list[int], list[int]] = ([], [], [])
             for number in present:
                 low, high = bounds[number]
                 if (low is None or low <= code) and (high is None or code <= high):
-                    (expected_edge if code in (low, high) else expected_sure).append(number)
-            assert (sorted(sure), sorted(edge)) == (expected_sure, expected_edge)
+                    is_open = (code == low and number & LOW_IS_OPEN) or (
+                        code == high and number & HIGH_IS_OPEN
+                    )
+                    expected[(2 if is_open else 1) if code in (low, high) else 0].append(number)
+            assert tuple(map(sorted, found)) == expected
 
     order = Random(3).sample(range(len(bounds)), len(bounds))
     for number in order:
@@ -247,7 +249,11 @@ def test_a_literal_has_a_key_for_every_reading() -> None:
         ({"a": 1, "b": 2}, {"a": 1, "b": 2}, MAYBE_AFTER),
         ({"$or": [{"a": 1}, {"b": 2}]}, {"a": 0, "b": 2}, AFTER),
         ({"a": {"$gt": 1}}, {"a": 2}, AFTER),
-        ({"a": {"$gt": 1}}, {"a": 1}, MAYBE_AFTER),
+        ({"a": {"$gte": 1}}, {"a": 1}, AFTER),
+        ({"a": {"$gte": 1}}, {"a": [1]}, MAYBE_AFTER),
+        ({"a": {"$gte": "a"}}, {"a": "a"}, MAYBE_AFTER),
+        ({"a": {"$gte": 2**60}}, {"a": 2**60}, MAYBE_AFTER),
+        ({"a": {"$gte": 1, "$lte": 1}}, {"a": 1}, AFTER),
         ({"a": {"$gte": "b", "$lt": "d"}}, {"a": "c"}, AFTER),
         ({"a": {"$gte": 1, "$lt": 5}}, {"a": 3}, AFTER),
         ({"a": {"$gt": 1, "$gte": 2}}, {"a": 3}, MAYBE_AFTER),
@@ -263,13 +269,14 @@ def test_what_is_known_of_each_row() -> None:
     assert index.touched_by({"a": 1, "b": 1}, {"a": 2, "b": 1}, None) == {
         0: AFTER,
         1: BEFORE,
-        2: MAYBE_AFTER | BEFORE,
+        2: AFTER | BEFORE,
         3: AFTER | BEFORE,
     }
     assert index.touched_by(None, {"a": 2}, None) == {1: BEFORE, 2: BEFORE}
     assert index_of({"a": 1}).touched_by({"a": True}, {"a": 1}, None) == {0: BEFORE}, (
         "Python calls them equal"
     )
+    assert index_of({"a": {"$gt": 1}}).touched_by({"a": 1}, None, None) == {}, "an end that is outside"
     assert index_of({"b": {"$ne": 1}}).touched_by({}, {}, None) == {0: MAYBE_AFTER | MAYBE_BEFORE}
 
 

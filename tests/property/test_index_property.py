@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_query_property import LITERALS_BY_KIND, PLAIN, PLAIN_POOL, VALUES_BY_KIND, rows, wheres
 
-from broadcaster import index as index_module
+from broadcaster import index_tree
 from broadcaster.evaluate import compile_predicate, decode_row
 from broadcaster.index import AFTER, BEFORE, MAYBE_AFTER, MAYBE_BEFORE, Index
 from broadcaster.index_terms import branches
@@ -71,7 +71,7 @@ def check(index: Index[int], nodes: dict[int, Node], before: Any, after: Any, ty
 @given(histories())
 def test_what_matches_is_found(split: int, history: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_module, "_SPLIT", split)
+        patch.setattr(index_tree, "_SPLIT", split)
         index: Index[int] = Index()
         nodes: dict[int, Node] = {}
         for step, (what, *details) in enumerate(history[0]):

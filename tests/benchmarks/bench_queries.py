@@ -81,6 +81,11 @@ def scanned(at: int, size: int) -> Where:
     return {"rank": {"$not": {"$gt": size - at}}}
 
 
+def mixed(at: int, size: int) -> Where:
+    """Ten of one kind after ten of another."""
+    return (equality, numbers, in_items, instants)[at // 10 % 4](at, size)
+
+
 KINDS: dict[str, Callable[[int, int], Where]] = {
     "equality": equality,
     "$in of two": in_items,
@@ -89,6 +94,7 @@ KINDS: dict[str, Callable[[int, int], Where]] = {
     "two-sided, numbers": numbers,
     "two-sided, timestamps": instants,
     "one-sided": one_sided,
+    "mixed": mixed,
     "scan list": scanned,
 }
 TYPES = {"day": "timestamptz"}

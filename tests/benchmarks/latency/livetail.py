@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import tempfile
@@ -72,6 +73,26 @@ class Dev:
         where = quote(f'{{"list":{number}}}')
         path = f"/v1/api/bench/realtime/db/todos?where={where}&skipInitial=true"
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+
+    def subscribe_all(self, connection: socket.socket, numbers: Sequence[int]) -> None:
+        """Ask for the rows of all these lists, each by a live query of its own."""
+        asked = [
+            {
+                "id": str(at),
+                "db": "db",
+                "col": "todos",
+                "where": {"list": number},
+                "options": {"skipInitial": True},
+            }
+            for at, number in enumerate(numbers, 1)
+        ]
+        body = json.dumps({"subscriptions": asked}).encode()
+        head = f"POST /v1/api/bench/realtime HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def ready_of(self, count: int) -> bytes:
+        """What is in the stream once so many are answered."""
+        return b'{"id":"%d","skippedInitial"' % count
 
     def writer(self, rate: int, seconds: float, lists: int) -> Sequence[str | Path]:
         """See `System.writer`."""

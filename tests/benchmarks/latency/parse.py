@@ -48,11 +48,20 @@ class Parse:
 
     def subscribe(self, connection: socket.socket, number: int) -> None:
         """See `System.subscribe`."""
+        self.subscribe_all(connection, [number])
+
+    def subscribe_all(self, connection: socket.socket, numbers: Sequence[int]) -> None:
+        """Ask for the rows of all these lists, each by a live query of its own."""
         upgrade(connection, HOST, "/")
         connection.sendall(text_frame(b'{"op":"connect","applicationId":"bench"}'))
         until(connection, b'"op":"connected"')
-        query = b'{"className":"todos","where":{"list":%d}}' % number
-        connection.sendall(text_frame(b'{"op":"subscribe","requestId":1,"query":%b}' % query))
+        for at, number in enumerate(numbers, 1):
+            query = b'{"className":"todos","where":{"list":%d}}' % number
+            connection.sendall(text_frame(b'{"op":"subscribe","requestId":%d,"query":%b}' % (at, query)))
+
+    def ready_of(self, count: int) -> bytes:
+        """What is in the stream once so many are answered."""
+        return b'"requestId":%d}' % count
 
     def writer(self, rate: int, seconds: float, lists: int) -> Sequence[str | Path]:
         """See `System.writer`."""

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """The compiled twin of `cdc.mysql.rowwriter` and `cdc.mysql.single`: rows events straight into finished change events, and
-transactions of one row as a whole.
+small transactions as a whole.
 
 What is not exactly what every table sees all day is left untouched, for the twins and the general way to read or to refuse.
 """
@@ -47,11 +47,14 @@ cdef class RowWriter(_Rows):
     this part of the transaction."""
 
     cdef object _writer, _make_twin, _twin, _types, _transaction, _collection, _part
-    cdef bytes _source, _when, _numbering, _unmarked
-    cdef str _name
+    cdef bytes _source, _when, _numbering, _unmarked, alone_source, alone_table
+    cdef str name
     cdef Out _event
     cdef list _found
     cdef Py_ssize_t _total, _order, _size
+    # For `SingleReader`: the newest transaction with rows of this table, how many events of it are, which is the newest.
+    cdef uint64_t number
+    cdef Py_ssize_t order, newest
 
     def __init__(self, plan, writer, make_twin):
         self._types = plan.types
@@ -59,7 +62,9 @@ cdef class RowWriter(_Rows):
         self._make_twin = make_twin
         self._transaction = writer.transaction
         self._collection = writer.collection
-        self._name = writer.collection.name
+        self.name = writer.collection.name
+        self.alone_source = writer.alone.source.encode("latin-1")
+        self.alone_table = writer.alone.table.encode("latin-1")
         self._unmarked = self.types_of(0)
 
     def __dealloc__(self):
@@ -150,7 +155,7 @@ cdef class RowWriter(_Rows):
         put(event, b"}}", 2)
         self._size += event.size
         self._found.append((
-            self._name, self.key_of(keyed), PyBytes_FromStringAndSize(<const char *>event.data, event.size)
+            self.name, self.key_of(keyed), PyBytes_FromStringAndSize(<const char *>event.data, event.size)
         ))
         return 0
 

@@ -1,4 +1,4 @@
-# Transactions of one row: included by binlog.pyx.
+# Small transactions: included by binlog.pyx.
 
 cdef enum:
     PACKET_HEAD = 5
@@ -8,12 +8,16 @@ cdef enum:
     ID_SIZE = 6
     COLUMNS = ID_SIZE + 4  # of a rows event, behind table id, flags, and a size of extra data
     LARGEST = 1 << 20
+    SMALL = 1 << 14  # bytes of a transaction of several rows events
     GOOD = 0x2144DF1C  # the CRC-32 of whatever has its own CRC-32 behind it
 
 cdef int QUERY = binlog.QUERY, XID = binlog.XID, TABLE_MAP = binlog.TABLE_MAP
 cdef int GTID = binlog.GTID, ANONYMOUS_GTID = binlog.ANONYMOUS_GTID, MARIADB_GTID = binlog.MARIADB_GTID
 cdef int NOT_PLAIN = binlog.NOT_PLAIN
 cdef uint64_t COMMIT_TIME_BITS = binlog.COMMIT_TIME_BITS
+
+
+cdef bytes LAST = b',"last":true}}'
 
 
 cdef struct Event:
@@ -34,7 +38,10 @@ cdef struct Begin:
 
 cdef class SingleReader:
     """See `cdc.mysql.single.SingleReader`. of, source: of the newest GTID, as text and as the event has it; head: what
-    follows thread and duration in the newest BEGIN; table, rows, described: the newest."""
+    follows thread and duration in the newest BEGIN; table, rows, described: the newest; file, quoted_file: where it all
+    is; now_ms, base: as told to `read`.
+
+    Of the newest transaction: number, how many there were; name; found, size: its records; touched: their tables."""
 
     cdef dict _tables
     cdef bint _mariadb, _numbered
@@ -44,7 +51,11 @@ cdef class SingleReader:
     cdef bytes _file, _quoted_file
     cdef object _table
     cdef RowWriter _rows
-    cdef bytes _described, _alone_source, _alone_table
+    cdef bytes _described
+    cdef int64_t _now_ms
+    cdef uint64_t _base, _number
+    cdef list _found, _touched
+    cdef Py_ssize_t _size
     cdef Out _event, _name
 
     def __init__(self, tables, *, mariadb, numbered):
@@ -70,21 +81,18 @@ cdef class SingleReader:
         cdef uint64_t first = 0, last = 0
         cdef int64_t commit_ms = 0
         cdef Py_ssize_t size = 0
+        self._base, self._now_ms = base, now_ms
         if file != self._file_name:
             self._file, self._quoted_file = file.encode("latin-1"), json_name(file).encode("latin-1")
             self._file_name = file
         try:
             while here < stop:
-                next = self._transaction(data, here, limit, &transaction, &end, base, now_ms)
+                next = self._transaction(data, here, limit, &transaction, &end)
                 if next == NULL:
                     break
                 here = next
-                records.append((
-                    self._rows._name,
-                    self._rows.key_of(self._rows.new),
-                    PyBytes_FromStringAndSize(<const char *>self._event.data, self._event.size),
-                ))
-                size += self._event.size
+                records += self._found
+                size += self._size
                 commit_ms = transaction.commit_ms
                 of = self._of if transaction.named else b""
                 if of == source and transaction.number == last + 1:
@@ -102,38 +110,64 @@ cdef class SingleReader:
         return Singles(here - begin, end, records, size, commit_ms, gtids)
 
     cdef const unsigned char *_transaction(
-        self, bytes data, const unsigned char *at, const unsigned char *limit, Begin *begin, int64_t *end,
-        uint64_t base, int64_t now_ms,
+        self, bytes data, const unsigned char *at, const unsigned char *limit, Begin *begin, int64_t *end
     ) except? NULL:
-        """Write the event of the transaction that begins here, and say where in the buffer and in the file it ends; NULL:
-        it is not for this code."""
+        """Read the transaction that begins here, and say where in the buffer and in the file it ends; NULL: it is not for this
+        code."""
         cdef Event event
-        cdef const unsigned char *table_id
-        cdef uint32_t place
-        cdef int op
+        cdef int left = _rows_events(at, limit)
+        if left == 0:
+            return NULL
         if self._mariadb:
             at = self._mariadb_begin(at, limit, end[0], begin, &event)
         else:
             at = self._mysql_begin(data, at, limit, end[0], begin, &event)
         if at == NULL:
             return NULL
-        at = _event(at, limit, event.ended, &event)
-        if at == NULL or event.kind != TABLE_MAP or not self._is_known(&event):
+        self._enter(begin)
+        while True:
+            at = _event(at, limit, event.ended, &event)
+            if at == NULL:
+                return NULL
+            if event.kind == XID:
+                break
+            if event.kind == TABLE_MAP:
+                if not self._is_known(&event):
+                    return NULL
+            else:
+                left -= 1
+                if not self._rows_event(&event, begin, left == 0):
+                    return NULL
+        if not self._found:
             return NULL
-        table_id = event.body
-        at = _event(at, limit, event.ended, &event)
-        if at == NULL or event.limit - event.body < COLUMNS or memcmp(event.body, table_id, ID_SIZE):
-            return NULL
-        op = op_of(event.kind)
-        if op == 0 or not self._row(op, &event):
-            return NULL
-        place = event.ended - event.size
-        at = _event(at, limit, event.ended, &event)
-        if at == NULL or event.kind != XID:
-            return NULL
-        self._write(begin, op, base, place, now_ms)
+        self._mark()
         end[0] = event.ended
         return at
+
+    cdef int _enter(self, Begin *begin) except -1:
+        """A transaction begins."""
+        cdef Out *name = &self._name
+        self._number += 1
+        self._size = 0
+        self._found = []
+        self._touched = []
+        clear(name)
+        if begin.named and self._numbered:
+            put_bytes(name, self._of)
+            return put_unsigned(name, begin.number)
+        put_bytes(name, self._file)
+        put_byte(name, 58)
+        return put_signed(name, begin.begins)
+
+    cdef int _mark(self) except -1:
+        """Mark the last event of each collection, but that of the transaction, which is."""
+        cdef RowWriter rows
+        cdef bytes event
+        for rows in self._touched:
+            name, key, event = self._found[rows.newest]
+            if not event.endswith(LAST):
+                self._found[rows.newest] = (name, key, event[:len(event) - 2] + LAST)
+                self._size += len(LAST) - 2
 
     cdef const unsigned char *_mysql_begin(
         self, bytes data, const unsigned char *at, const unsigned char *limit, int64_t end, Begin *begin, Event *event
@@ -190,11 +224,15 @@ cdef class SingleReader:
         return at
 
     cdef bint _is_known(self, Event *event) except -1:
-        """Whether this table map is the one that is known by its id, of a table whose rows may be alone."""
+        """Whether this table map is the one that is known by its id."""
         cdef Py_ssize_t size = event.limit - event.body - ID_SIZE
-        if size < 0:
+        if size < 0 or not self._select(event.body):
             return False
-        table = self._tables.get(PyBytes_FromStringAndSize(<const char *>event.body, ID_SIZE))
+        return size == len(self._described) and memcmp(<const char *>self._described, event.body + ID_SIZE, size) == 0
+
+    cdef bint _select(self, const unsigned char *table_id) except -1:
+        """Turn to this table; False: its rows may not be read here."""
+        table = self._tables.get(PyBytes_FromStringAndSize(<const char *>table_id, ID_SIZE))
         if table is None:
             return False
         if table is not self._table:
@@ -204,40 +242,89 @@ cdef class SingleReader:
             self._table = table
             self._rows = single.rows
             self._described = table.described
-            self._alone_source = single.alone.source.encode("latin-1")
-            self._alone_table = single.alone.table.encode("latin-1")
-        return size == len(self._described) and memcmp(<const char *>self._described, event.body + ID_SIZE, size) == 0
+        return True
 
-    cdef bint _row(self, int op, Event *event) except -1:
-        """Read the one row of this event; False: there are more or none, or key or `types` change."""
-        cdef RowWriter rows = self._rows
+    cdef bint _rows_event(self, Event *event, Begin *begin, bint is_last) except -1:
+        """Read the rows of this event; False: it is not for this code. is_last: the transaction has no other."""
         cdef const unsigned char *at = event.body + ID_SIZE + 2
+        cdef int op = op_of(event.kind)
+        cdef uint32_t place = event.ended - event.size
+        cdef Py_ssize_t number = 0
+        cdef RowWriter rows
+        cdef bint ends
+        if op == 0 or event.limit - event.body < COLUMNS or not self._select(event.body):
+            return False
         if event.kind >= WRITE_ROWS:
             if little(at, 2) != 2:
                 return False  # extra data
             at += 2
+        rows = self._rows
         at = rows.begin(op, at, event.limit)
-        if at == NULL or at == event.limit or rows.row(op, at, event.limit) != event.limit:
+        if at == NULL:
             return False
-        return op != UPDATE or not (rows.is_other_key() or rows.marked != rows.old_marked)
+        while at < event.limit:
+            at = rows.row(op, at, event.limit)
+            ends = is_last and at == event.limit
+            if op == UPDATE and rows.is_other_key():
+                self._add(begin, DELETE, rows.old, rows.types_of(rows.old_marked), place, number, False)
+                self._add(begin, INSERT, rows.new, rows.types_of(rows.marked), place, number, ends)
+            else:
+                self._add(begin, op, rows.new, rows.both_types(), place, number, ends)
+            number += 1
+        return True
 
-    cdef int _write(self, Begin *begin, int op, uint64_t base, uint32_t place, int64_t now_ms) except -1:
-        """Write the event of the row that was read."""
+    cdef int _add(
+        self, Begin *begin, int op, Value *keyed, bytes types, uint32_t place, Py_ssize_t number, bint ends
+    ) except -1:
+        """Add an event of the row that was read. ends: it is the transaction's last."""
         cdef Out *event = &self._event
-        cdef Out *name = &self._name
-        clear(name)
-        if begin.named and self._numbered:
-            put_bytes(name, self._of)
-            put_unsigned(name, begin.number)
-        else:
-            put_bytes(name, self._file)
-            put_byte(name, 58)
-            put_signed(name, begin.begins)
+        cdef RowWriter rows = self._rows
+        if rows.number != self._number:
+            self._take_part(rows)
+        rows.order += 1
+        rows.newest = len(self._found)
         clear(event)
-        self._rows.put_images(event, True, True)
-        put_bytes(event, self._alone_source)
+        rows.put_images(event, op != INSERT, op != DELETE)
+        self._put_source(begin)
+        put_unsigned(event, place)
+        put(event, b',"row":', 7)
+        put_unsigned(event, number)
+        put(event, b'},"op":"', 8)
+        put_byte(event, op)
+        put(event, b'","ts_ms":', 10)
+        put_signed(event, self._now_ms)
+        put_bytes(event, types)
+        put(event, b',"transaction":{"id":"', 22)
+        put(event, self._name.data, self._name.size)
+        put(event, b'","total_order":', 16)
+        put_unsigned(event, rows.newest + 1)
+        put(event, b',"data_collection_order":', 25)
+        put_unsigned(event, rows.order)
+        if ends:
+            put_bytes(event, LAST)
+        else:
+            put(event, b"}}", 2)
+        self._size += event.size
+        self._found.append((
+            rows.name, rows.key_of(keyed), PyBytes_FromStringAndSize(<const char *>event.data, event.size)
+        ))
+        return 0
+
+    cdef int _take_part(self, RowWriter rows) except -1:
+        """The first row of this table in the transaction."""
+        cdef RowWriter other
+        for other in self._touched:
+            if other.name == rows.name:
+                raise ValueError("two descriptions of one table")
+        rows.number, rows.order = self._number, 0
+        self._touched.append(rows)
+
+    cdef int _put_source(self, Begin *begin) except -1:
+        """Append what stands between an event's rows and its place."""
+        cdef Out *event = &self._event
+        put_bytes(event, self._rows.alone_source)
         put_signed(event, begin.commit_ms)
-        put_bytes(event, self._alone_table)
+        put_bytes(event, self._rows.alone_table)
         put_unsigned(event, begin.server)
         if begin.named:
             put(event, b',"gtid":"', 9)
@@ -253,19 +340,28 @@ cdef class SingleReader:
         else:
             put_signed(event, begin.thread)
         put(event, b',"txId":"', 9)
-        put(event, name.data, name.size)
+        put(event, self._name.data, self._name.size)
         put(event, b'","commit_lsn":', 15)
-        put_unsigned(event, base | <uint64_t>begin.begins)
-        put(event, b',"pos":', 7)
-        put_unsigned(event, place)
-        put(event, b',"row":0},"op":"', 16)
-        put_byte(event, op)
-        put(event, b'","ts_ms":', 10)
-        put_signed(event, now_ms)
-        put_bytes(event, self._rows.both_types())
-        put(event, b',"transaction":{"id":"', 22)
-        put(event, name.data, name.size)
-        return put(event, b'","total_order":1,"data_collection_order":1,"last":true}}', 57)
+        put_unsigned(event, self._base | <uint64_t>begin.begins)
+        return put(event, b',"pos":', 7)
+
+
+cdef int _rows_events(const unsigned char *at, const unsigned char *limit) noexcept:
+    """How many rows events the transaction has that begins here; 0: it is not all here, or not small, or has others."""
+    cdef const unsigned char *begin = at
+    cdef int count = 0, kind
+    while limit - at >= BODY:
+        kind = at[PACKET_HEAD + 4]
+        at += PACKET_HEAD - 1 + little(at, 3)
+        if kind == XID:
+            return count
+        if op_of(kind):
+            count += 1
+        elif kind != TABLE_MAP and kind != QUERY and kind != GTID and kind != ANONYMOUS_GTID and kind != MARIADB_GTID:
+            return 0
+        if count > 1 and at - begin > SMALL:
+            return 0
+    return 0
 
 
 cdef const unsigned char *_event(

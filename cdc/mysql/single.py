@@ -77,12 +77,12 @@ before; after; types)"""
 
 
 class SingleReader(Protocol):
-    """Reads transactions of one row each, as many as come together."""
+    """Reads transactions of one row each, as many as come together; the kernel's also small ones of several."""
 
     def read(
         self, data: bytes, at: int, budget: int, file: str, base: int, end: int, now_ms: int
     ) -> Singles | None:
-        """Read from the packet at `at` on, as long as transactions are of one row, and about `budget` bytes. file, end:
+        """Read from the packet at `at` on, as long as transactions are such, and about `budget` bytes. file, end:
         where in the binlog the event before ended; base: the order of the file's beginning. None if there is nothing
         such."""
 

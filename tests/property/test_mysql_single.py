@@ -49,7 +49,8 @@ TABLES = {
     "t1": 0x9A,
     "t2": 0x9B,
     "tx": 0x9C,
-}  # two that are followed, the second's deletes cascade; one that is not
+    "t3": 0x9D,
+}  # three that are followed, deletes of t2 cascade; one that is not
 ROWS = {"c": (30, 23, 1), "u": (31, 24, 2), "d": (32, 25, 1)}
 
 
@@ -83,7 +84,7 @@ class Happening:
 rows = st.builds(
     Row,
     op=st.sampled_from("cccuuud"),
-    table=st.sampled_from(["t1", "t1", "t1", "t2", "tx"]),
+    table=st.sampled_from(["t1", "t1", "t3", "t3", "t2", "tx"]),
     count=st.sampled_from([1, 1, 1, 1, 1, 2, 0]),
     new_key=st.sampled_from([False, False, False, True]),
     null=st.booleans(),
@@ -200,7 +201,7 @@ def read(
     assembler = Assembler(
         origin=Origin(version="1", connector="mysql", name="x.y", epoch="e"),
         start=Start(Position("e", base + BEGIN + skip, {}), "bin.000001", BEGIN, 0, gtids),
-        collections={("recb", "t1"): "t1", ("recb", "t2"): "t2"},
+        collections={("recb", name): name for name in ("t1", "t2", "t3")},
         catalog=catalog,
         mariadb=mariadb,
         numbered=numbered,
@@ -313,3 +314,15 @@ def test_ordinary_transactions_are_read_ahead(
     result, ahead = read(b"".join(wires), 1 << 16, ahead=True, **how)
     assert (len(result.records), result.failure) == (10, "")
     assert ahead == len(b"".join(wires[len(one) :]))  # all but the first, which announces the table
+
+
+@pytest.mark.skipif(kernel.load("binlog") is None, reason="no kernel")
+@pytest.mark.parametrize("mariadb", [False, True])
+def test_the_kernel_reads_small_transactions_ahead(mariadb: bool) -> None:
+    rows = [Row("c"), Row("u", "t3", 3, new_key=True), Row("d", null=True), Row("c", "t3", 0)]
+    one = write([Happening(rows=rows)], mariadb=mariadb)
+    wires = write([Happening(rows=rows)] * 10, mariadb=mariadb)
+    how: dict[str, Any] = {"mariadb": mariadb, "skip": 0, "numbered": True, "budget": 1 << 16}
+    result, ahead = read(b"".join(wires), 1 << 16, ahead=True, **how)
+    assert (len(result.records), result.failure) == (80, "")
+    assert ahead == len(b"".join(wires[len(one) :]))

@@ -174,4 +174,5 @@ cdef class RowWriter(_Rows):
 
 
 crc32_begin()
+include "binlog_event.pxi"
 include "binlog_single.pxi"

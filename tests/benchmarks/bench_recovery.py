@@ -34,6 +34,8 @@ DATABASE = "sql-postgres"
 PATIENCE_S = 60
 PAUSE_S = 0.005
 PER_TRANSACTION = 500
+LIMITS = {"limits": {"replayBytes": 1 << 30}}
+"""Who was away for more than that gets a fresh result."""
 KILL_MEASURES = (Measure("ms", "until the first news at the client, ms"),)
 CATCH_MEASURES = (
     Measure("rate", "rows/s at the client", more_is_better=True),
@@ -94,7 +96,7 @@ async def world() -> AsyncIterator[World]:
     with temporary_postgres() as postgres, tempfile.TemporaryDirectory() as name:
         with psycopg.connect(postgres.url, autocommit=True) as conn:
             conn.execute("CREATE TABLE todos (id bigserial PRIMARY KEY, sent bigint)")
-        config = write_config(Path(name) / "todo-app.yaml", postgres.url, ["todos"])
+        config = write_config(Path(name) / "todo-app.yaml", postgres.url, ["todos"], LIMITS)
         tailer, broadcaster = (
             Process(module, config, Path(name) / "log") for module in ("cdc", "broadcaster")
         )

@@ -118,7 +118,9 @@ def test_commands_in_sentences():
     assert isinstance(main, click.Group)
     for page, span in spans("livetail "):
         _, name, *words = span.split()
-        if name in {option for parameter in main.params for option in parameter.opts}:
+        if name in {
+            option for parameter in main.get_params(click.Context(main)) for option in parameter.opts
+        }:
             continue
         options = {option for parameter in main.commands[name].params for option in parameter.opts}
         for word in re.findall(r"(?<![\w-])--?\w[\w-]*", " ".join(words)):
